@@ -1,0 +1,78 @@
+"""Frames, estimates and the interface of a depth source. Time is integer nanoseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera image.
+
+    Args:
+        image: (H, W, 3) uint8.
+        time_ns: Capture time.
+        true_depth: (H, W) float32 metres, 0 for none; for the oracle and for scoring only.
+    """
+
+    image: NDArray[np.uint8]
+    time_ns: int
+    true_depth: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A depth map and its times.
+
+    Args:
+        depth: (H, W) float32 metres along the optical axis, 0 for none.
+        capture_ns: Capture time of the frame that it describes.
+        available_ns: When it became available.
+        memory_capture_ns: Capture time of the frame behind the memory's last refresh (without a memory:
+            the frame that it describes).
+        refresh_landed_ns: When that refresh landed (without a memory: ``available_ns``).
+        trust: (h, w) float32 in [0, 1], the memory trust T of level 1, near 1 where the memory was kept;
+            None for a source without a memory.
+    """
+
+    depth: NDArray[np.float32]
+    capture_ns: int
+    available_ns: int
+    memory_capture_ns: int
+    refresh_landed_ns: int
+    trust: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class SourceCounts:
+    """What a source has done since its last reset. ``seen = used + dropped + waiting`` for each path."""
+
+    frames_seen: int = 0
+    frames_dropped: int = 0
+    fast_runs: int = 0
+    slow_runs: int = 0
+
+
+class DepthSource(Protocol):
+    """Takes frames and gives estimates, in simulated time."""
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget everything: memory, frames in flight, estimates, counts. ``seed`` draws latencies."""
+        ...
+
+    def offer(self, frame: Frame) -> None:
+        """Take a frame at its capture time; times must increase."""
+        ...
+
+    def newest(self, now_ns: int) -> Estimate | None:
+        """The newest estimate available at ``now_ns``, or None before the first. ``now_ns`` never decreases."""
+        ...
+
+    @property
+    def counts(self) -> SourceCounts:
+        """Counts up to the last ``newest``."""
+        ...
