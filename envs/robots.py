@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,5 +41,36 @@ class RobotSpec:
         if self.control_dt_ns <= 0:
             raise ValueError(f"control_dt_ns is {self.control_dt_ns}, but a control step takes time")
         for name in ("max_speed_mps", "max_yaw_rate_radps", "max_accel_mps2"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, but it must be positive")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}, but it must be positive and finite")
+
+
+CAMERA_AXES = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+"""Rotation of a level camera that looks along the body's x axis."""
+
+
+def camera_mount(position: tuple[float, float, float], pitch_up_rad: float = 0.0) -> NDArray[np.float64]:
+    """4x4 ``T_body_camera`` of a forward camera at ``position`` (metres), pitched up by ``pitch_up_rad``."""
+    c, s = math.cos(pitch_up_rad), math.sin(pitch_up_rad)
+    mount = np.eye(4)
+    mount[:3, :3] = np.array([[c, 0.0, -s], [0.0, 1.0, 0.0], [s, 0.0, c]]) @ CAMERA_AXES
+    mount[:3, 3] = position
+    return mount
+
+
+def make_rover(max_speed_mps: float | None = None, camera: Camera | None = None) -> RobotSpec:
+    """The ground robot: a differential drive of 0.36 m diameter with a level camera 0.45 m above the floor.
+
+    Raises:
+        ValueError: The speed is not positive.
+    """
+    return RobotSpec(
+        name="rover",
+        body=RobotBody(radius_m=0.18, height_m=0.5),
+        camera=camera or Camera(),
+        T_body_camera=camera_mount((0.0, 0.0, 0.45)),
+        control_dt_ns=round(1e9 / 30),
+        max_speed_mps=1.2 if max_speed_mps is None else max_speed_mps,
+        max_yaw_rate_radps=2.5,
+        max_accel_mps2=2.5,
+    )

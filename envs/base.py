@@ -1,0 +1,339 @@
+"""The common part of every environment: scene, camera, goal, observation, info and episode metrics."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from asyncmde_sim.envs.measure import EpisodeRecord, time_to_collision
+from asyncmde_sim.envs.robots import RobotSpec
+from asyncmde_sim.envs.state import BodyState, Odometry, pose_vector
+from asyncmde_sim.scenes import load_backend
+from asyncmde_sim.scenes.backend import DistanceField, Mover, Rendering, RobotBody, SceneBackend
+from asyncmde_sim.scenes.library import SPLITS, resolve_scene, scene_names
+
+Observation = dict[str, Any]
+
+MAX_DISTANCE_M = 1000.0
+MAX_SPEED_MPS = 100.0
+MAX_EPISODE_S = 1000.0
+GOAL_REWARD = 10.0
+
+
+class NoEpisodeError(ValueError):
+    """A scene has no start and goal that the environment's rules allow."""
+
+
+@dataclass(frozen=True)
+class EpisodePlan:
+    """Where an episode starts, where it should end and how long it may take.
+
+    Args:
+        start: State of the body at the start.
+        goal: Goal position of the body's origin in the world, (3,).
+        shortest_path_m: Geodesic distance from start to goal; finite and positive.
+        time_limit_s: The episode is truncated at this time.
+    """
+
+    start: BodyState
+    goal: NDArray[np.float64]
+    shortest_path_m: float
+    time_limit_s: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.shortest_path_m) and self.shortest_path_m > 0):
+            raise ValueError(
+                f"shortest_path_m is {self.shortest_path_m}, but an episode needs a finite positive way to "
+                "its goal: draw another start or goal"
+            )
+        if not 0 < self.time_limit_s <= MAX_EPISODE_S:
+            raise ValueError(f"time_limit_s is {self.time_limit_s}, but it must be in (0, {MAX_EPISODE_S}]")
+
+
+class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
+    """A robot with one camera on its way to a point goal in an indoor scene.
+
+    The camera captures a frame at each control step. The reward is the geodesic way gained in metres, plus 10
+    at the goal and minus 10 at a collision. An episode terminates at the goal or at a collision and is
+    truncated at its time limit. Subclasses plan episodes, move the body and the movers.
+
+    Args:
+        robot: The robot, with its camera.
+        scene: A scene's name or the path of a mesh; None draws from ``split`` in each episode.
+        split: Split of the scene library.
+        num_scenes: How many scenes of the split are used.
+        backend: Name of the renderer.
+        render_mode: None or ``"rgb_array"`` (the camera's image).
+        odometry_noise: Drift of the odometry, see ``Odometry``.
+
+    Raises:
+        ValueError: An option is unknown or out of range; the message says what exists.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
+    scene_kind: ClassVar[Literal["flat", "hall"]]
+    action_size: ClassVar[int]
+    goal_radius_m: ClassVar[float]
+
+    def __init__(
+        self,
+        robot: RobotSpec,
+        *,
+        scene: str | None = None,
+        split: str = "val",
+        num_scenes: int = 10,
+        backend: str = "raycast",
+        render_mode: str | None = None,
+        odometry_noise: float = 0.0,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+        if num_scenes < 1:
+            raise ValueError(f"num_scenes is {num_scenes}, but at least 1 is needed")
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(f"unknown render_mode {render_mode!r}: choose None or 'rgb_array'")
+        if not (math.isfinite(odometry_noise) and odometry_noise >= 0):
+            raise ValueError(f"odometry_noise is {odometry_noise}, but it must be finite and not negative")
+        if scene is not None:
+            resolve_scene(scene)
+        self.robot = robot
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": round(1e9 / robot.control_dt_ns)}
+        self._scenes = [scene] if scene is not None else list(scene_names(self.scene_kind, split, num_scenes))
+        self._backend_name = backend
+        self._odometry_noise = odometry_noise
+        self._plan: EpisodePlan | None = None
+        self._over = True
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
+        self.observation_space = gym.spaces.Dict(
+            {
+                "image": gym.spaces.Box(0, 255, (robot.camera.height, robot.camera.width, 3), np.uint8),
+                "goal": _symmetric_box(np.full(3, MAX_DISTANCE_M)),
+                "velocity": _symmetric_box(np.full(3, MAX_SPEED_MPS)),
+                "gyro": _symmetric_box(np.full(3, MAX_SPEED_MPS)),
+                "odometry": _symmetric_box(np.array([MAX_DISTANCE_M] * 3 + [1.001] * 4)),
+                "time": gym.spaces.Box(0.0, MAX_EPISODE_S + 1.0, (1,), np.float32),
+            }
+        )
+
+    # What a subclass provides
+
+    @abstractmethod
+    def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
+        """Draw start, goal and time limit in ``self.backend``.
+
+        Raises:
+            NoEpisodeError: The scene has none.
+        """
+
+    @abstractmethod
+    def _advance(self, action: NDArray[np.float64], rng: np.random.Generator) -> Sequence[BodyState]:
+        """Move the body from ``self.state`` by one control step; ``action`` (N,) is within [-1, 1].
+
+        Returns the states in between, in order, ending with the state at the end of the step. Each is checked
+        for collision. State beyond the body's own is kept by the subclass and started in ``_plan_episode``.
+        """
+
+    def _movers_at(self, time_s: float) -> tuple[Mover, ...]:
+        """The moving objects at a time since the start of the episode."""
+        return ()
+
+    # Gymnasium's interface
+
+    @property
+    def dt_s(self) -> float:
+        """Time of one control step, seconds."""
+        return self.robot.control_dt_ns * 1e-9
+
+    @property
+    def plan(self) -> EpisodePlan:
+        """The running episode's plan."""
+        if self._plan is None:
+            raise RuntimeError("there is no episode yet: call reset() first")
+        return self._plan
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode; ``seed`` decides its scene, start, goal, movers and every disturbance."""
+        super().reset(seed=seed, options=options)
+        draws = self.np_random.integers(2**62, size=4)
+        self._scene = self._scenes[int(draws[0]) % len(self._scenes)]
+        self._load()
+        plan_rng, self._motion_rng, odometry_rng = (np.random.default_rng(d) for d in draws[1:])
+        self._sensor_rng = np.random.default_rng([int(draws[1]), 1])
+        self._plan = self._plan_episode(plan_rng)
+        self._goal_field: DistanceField = self.backend.distance_field(self._plan.goal, self.robot.body)
+        self.state = self._plan.start
+        self._steps = 0
+        self._over = False
+        self._distance = self._plan.shortest_path_m
+        self._odometry = Odometry(self.state.pose, self._odometry_noise, odometry_rng)
+        self._record = EpisodeRecord(self._plan.shortest_path_m)
+        self._movers = self._movers_at(0.0)
+        self._capture()
+        clearance = self._clearance([self.state])
+        return self._observe(), self._info(clearance, self._time_to_collision(), False, False)
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Advance one control step; see the class for rewards and endings.
+
+        Raises:
+            ValueError: The action is misshapen or not finite.
+            RuntimeError: The episode is over or has not begun.
+        """
+        if self._over:
+            raise RuntimeError("the episode is over or has not begun: call reset() first")
+        states = self._advance(self._checked(action), self._motion_rng)
+        way = np.array([self.state.position, *(s.position for s in states)])
+        moved = float(np.linalg.norm(np.diff(way, axis=0), axis=1).sum())
+        self.state = states[-1]
+        self._steps += 1
+        self._movers = self._movers_at(self.time_s)
+        self._odometry.update(self.state.pose, self.dt_s)
+        self._capture()
+        clearance = self._clearance(states)
+        ttc = self._time_to_collision()
+        self._record.add(moved, self.dt_s, clearance, ttc)
+        before = self._distance
+        distance = float(self._goal_field(self.state.position[None])[0])
+        if math.isfinite(distance):
+            self._distance = distance
+        collided = clearance <= 0
+        success = not collided and math.isfinite(distance) and distance <= self.goal_radius_m
+        terminated = collided or success
+        truncated = not terminated and self.time_s >= self.plan.time_limit_s
+        self._over = terminated or truncated
+        info = self._info(clearance, ttc, collided, success)
+        if self._over:
+            info["episode_metrics"] = self._record.metrics(success, collided, self._distance)
+        reward = before - self._distance + GOAL_REWARD * (int(success) - int(collided))
+        return self._observe(), reward, terminated, truncated, info
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """The camera's newest image, (H, W, 3) uint8, or None without a render mode."""
+        if self.render_mode is None:
+            return None
+        if self._plan is None:
+            raise RuntimeError("there is nothing to render yet: call reset() first")
+        return self._rendering.rgb.copy()
+
+    # Parts
+
+    @property
+    def time_s(self) -> float:
+        """Simulated time since the start of the episode, seconds."""
+        return self._steps * self.robot.control_dt_ns * 1e-9
+
+    def _checked(self, action: NDArray[np.float32]) -> NDArray[np.float64]:
+        values = np.asarray(action, dtype=np.float64)
+        if values.shape != self.action_space.shape:
+            raise ValueError(f"the action has shape {values.shape}, but {self.action_space.shape} is needed")
+        if not np.isfinite(values).all():
+            raise ValueError(f"the action is {values.tolist()}, but every value must be finite")
+        return np.clip(values, -1.0, 1.0)
+
+    def _load(self) -> None:
+        self.backend: SceneBackend = load_backend(self._scene, self._backend_name)
+
+    def _clearance(self, states: Sequence[BodyState]) -> float:
+        points = np.array([s.position for s in states])
+        return float(self.backend.clearance(points, self.robot.body, self._movers).min())
+
+    def _time_to_collision(self) -> float:
+        return time_to_collision(self.backend, self.state, self.robot.body, self._movers)
+
+    def _capture(self) -> None:
+        motion = self.state.camera_motion(self.robot.T_body_camera)
+        self._rendering: Rendering = self.backend.render(
+            self.robot.camera, motion, self._movers, self._sensor_rng
+        )
+
+    def _observe(self) -> Observation:
+        state = self.state
+        values = {
+            "goal": state.to_body(self.plan.goal - state.position),
+            "velocity": state.to_body(state.velocity),
+            "gyro": state.rate,
+            "odometry": pose_vector(self._odometry.pose),
+            "time": np.array([self.time_s]),
+        }
+        spaces = self.observation_space
+        bounded = {
+            k: np.clip(v.astype(np.float32), spaces[k].low, spaces[k].high)  # type: ignore[index]
+            for k, v in values.items()
+        }
+        return {"image": self._rendering.rgb.copy(), **bounded}
+
+    def _info(self, clearance: float, ttc: float, collided: bool, success: bool) -> dict[str, Any]:
+        return {
+            "time_ns": self._steps * self.robot.control_dt_ns,
+            "true_depth": self._rendering.depth.copy(),
+            "T_world_camera": self.state.pose @ self.robot.T_body_camera,
+            "distance_to_goal": self._distance,
+            "clearance": clearance,
+            "speed": float(np.linalg.norm(self.state.velocity)),
+            "time_to_collision": ttc,
+            "collided": collided,
+            "success": success,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        dropped = ("backend", "_goal_field")
+        return {k: v for k, v in self.__dict__.items() if k not in dropped}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._plan is not None:
+            self._load()
+            self._goal_field = self.backend.distance_field(self._plan.goal, self.robot.body)
+
+
+def draw_start_and_goal(
+    backend: SceneBackend,
+    body: RobotBody,
+    rng: np.random.Generator,
+    way_m: tuple[float, float],
+    attempts: int = 20,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Free positions of a start and a goal whose geodesic distance lies in ``way_m``.
+
+    Pairs that cannot see each other (another room, another aisle) come first; if the first half of the
+    attempts finds none, any pair counts.
+
+    Returns:
+        Start (3,), goal (3,) and their geodesic distance in metres.
+
+    Raises:
+        NoEpisodeError: There is no such pair in the scene.
+    """
+    lift = np.array([0.0, 0.0, 0.0 if body.flies else body.height_m / 2])
+    for attempt in range(attempts):
+        goal = backend.sample_free(rng, body, 1)[0]
+        starts = backend.sample_free(rng, body, 64)
+        ways = backend.distance_field(goal, body)(starts)
+        offsets = goal - starts
+        spans = np.linalg.norm(offsets, axis=1)
+        allowed = np.isfinite(ways) & (ways >= way_m[0]) & (ways <= way_m[1]) & (spans > 0)
+        if attempt < attempts // 2 and allowed.any():
+            directions = offsets / np.maximum(spans, 1e-9)[:, None]
+            allowed &= backend.range_along(starts + lift, directions) < spans
+        if allowed.any():
+            index = int(np.argmax(allowed))
+            return starts[index], goal, float(ways[index])
+    raise NoEpisodeError(
+        f"scene {backend.name!r} has no start and goal between {way_m[0]} m and {way_m[1]} m apart for this "
+        "robot: use a larger scene or a smaller robot"
+    )
+
+
+def _symmetric_box(bound: NDArray[np.float64]) -> gym.spaces.Box:
+    high = bound.astype(np.float32)
+    return gym.spaces.Box(-high, high, dtype=np.float32)
