@@ -1,0 +1,316 @@
+"""The ``raycast`` backend: Embree rays that carry their own time, on any textured or coloured mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+from numpy.typing import NDArray
+
+from asyncmde_sim.scenes.backend import DistanceField, Mover, Rendering, RobotBody
+from asyncmde_sim.scenes.camera import Camera, RigidMotion
+from asyncmde_sim.scenes.clearance import (
+    SurfaceDistance,
+    clip_slab,
+    flatten,
+    triangle_distances,
+)
+from asyncmde_sim.scenes.mesh_io import SUFFIXES, SurfaceMesh, from_trimesh, load_mesh
+from asyncmde_sim.scenes.shading import Shader, to_linear, to_srgb, unpack
+from asyncmde_sim.scenes.space import FLOOR_SKIN_M, FreeSpace, build_space, find_floor
+
+_FAR = np.float32(1e30)
+
+
+class Solid:
+    """One mesh, ready for rays: its Embree scene, its colours and its bounding sphere."""
+
+    def __init__(self, mesh: SurfaceMesh) -> None:
+        self.mesh = mesh
+        self.shader = Shader(mesh)
+        self.centre = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)).astype(np.float64) / 2
+        self.radius = float(np.linalg.norm(mesh.vertices - self.centre, axis=1).max())
+        self._embree = EmbreeScene(robust=False)
+        self._geometry = TriangleMesh(
+            self._embree, np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces)
+        )
+
+    def cast(
+        self,
+        origins: NDArray[np.float32],
+        directions: NDArray[np.float32],
+        limit: NDArray[np.float32] | None = None,
+    ) -> dict[str, NDArray]:
+        """First hits of rays (N, 3) no farther than ``limit`` (N,), in lengths of the direction.
+
+        ``tfar`` is the distance, ``primID`` the face (-1 for a miss), ``u`` and ``v`` its barycentrics.
+        """
+        return self._embree.run(origins, directions, dists=limit, output=True)
+
+
+@lru_cache(maxsize=32)
+def pixel_rays(camera: Camera) -> NDArray[np.float32]:
+    """Rays (H, W, 3) through the pixel centres in the camera frame with z = 1, lens distortion undone."""
+    focal = camera.focal_px
+    xd = (np.arange(camera.width) + 0.5 - camera.width / 2)[None, :] / focal
+    yd = (np.arange(camera.height) + 0.5 - camera.height / 2)[:, None] / focal
+    xd, yd = np.broadcast_arrays(xd, yd)
+    x, y = xd, yd
+    k1, k2, p1, p2, k3 = camera.distortion
+    if any(camera.distortion):
+        for _ in range(30):
+            r2 = x * x + y * y
+            radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+            x, y = (
+                (xd - 2 * p1 * x * y - p2 * (r2 + 2 * x * x)) / radial,
+                (yd - p1 * (r2 + 2 * y * y) - 2 * p2 * x * y) / radial,
+            )
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
+    rays.setflags(write=False)
+    return rays
+
+
+def row_offsets(camera: Camera) -> NDArray[np.float64]:
+    """Seconds (H,) from the frame's reference instant to the middle of each row's exposure."""
+    return np.linspace(-0.5, 0.5, camera.height) * camera.readout_s
+
+
+def exposure_offsets(camera: Camera) -> NDArray[np.float64]:
+    """Seconds (blur_samples,) from the middle of a row's exposure to each instant that is averaged."""
+    return ((np.arange(camera.blur_samples) + 0.5) / camera.blur_samples - 0.5) * camera.exposure_s
+
+
+class RaycastBackend:
+    """A scene that answers by casting rays on one core; see ``SceneBackend`` for the calls.
+
+    Distances are to surfaces: a point deep inside a closed solid is as far as its nearest side.
+
+    Args:
+        mesh: The static scene.
+        name: What messages call it.
+        movers: Meshes of movers by kind; those not given come from the generator of movers.
+    """
+
+    def __init__(self, mesh: SurfaceMesh, name: str, movers: dict[str, SurfaceMesh] | None = None) -> None:
+        self.name = name
+        self.bounds = np.stack([mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)]).astype(np.float64)
+        self._solid = Solid(mesh)
+        self._triangles = mesh.triangles
+        self._movers = {kind: Solid(surface) for kind, surface in (movers or {}).items()}
+        self._spaces: dict[RobotBody, FreeSpace] = {}
+        self._distances: dict[tuple[float, float] | None, SurfaceDistance] = {}
+        self._floor_m: float | None = None
+
+    @classmethod
+    def load(cls, scene: str | Path) -> RaycastBackend:
+        """Load a GLB, PLY or OBJ file, or a scene of the library by name.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: There is no such scene, or the file is not a usable mesh.
+        """
+        if Path(scene).suffix.lower() in SUFFIXES:
+            return cls(load_mesh(scene), name=str(scene))
+        from asyncmde_sim.scenes.library import resolve_scene
+
+        return cls(load_mesh(resolve_scene(str(scene))), name=str(scene))
+
+    @property
+    def floor_m(self) -> float:
+        """Height of the floor."""
+        if self._floor_m is None:
+            self._floor_m = self._named(find_floor, self._triangles)
+        return self._floor_m
+
+    def render(
+        self,
+        camera: Camera,
+        motion: RigidMotion,
+        movers: Sequence[Mover] = (),
+        rng: np.random.Generator | None = None,
+    ) -> Rendering:
+        """Render the camera moving by ``motion``; every ray is cast at its own time."""
+        if camera.noise_std > 0 and rng is None:
+            raise ValueError(f"noise_std is {camera.noise_std}, so render needs rng to draw the noise from")
+        shape = (camera.height, camera.width)
+        instants = exposure_offsets(camera)
+        light: NDArray[np.float32] | None = None
+        colour, depth = None, None
+        for instant in instants:
+            colour, ranges = self._cast_frame(camera, motion, movers, float(instant))
+            if abs(instant) < 1e-12:
+                depth = ranges
+            if len(instants) > 1:
+                sample = to_linear(unpack(colour))
+                light = sample if light is None else light + sample
+        if depth is None:
+            _, depth = self._cast_frame(camera, motion, movers, 0.0)
+        depth *= depth <= np.float32(camera.max_range_m)
+        if light is None and camera.exposure_gain == 1 and camera.noise_std == 0:
+            rgb = unpack(colour)
+        else:
+            light = to_linear(unpack(colour)) if light is None else light / np.float32(len(instants))
+            grey = to_srgb(light * np.float32(camera.exposure_gain))
+            if rng is not None and camera.noise_std > 0:
+                grey += np.float32(camera.noise_std) * rng.standard_normal(grey.shape, dtype=np.float32)
+            rgb = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+        return Rendering(rgb.reshape(*shape, 3), depth.reshape(shape))
+
+    def _cast_frame(
+        self, camera: Camera, motion: RigidMotion, movers: Sequence[Mover], instant_s: float
+    ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+        """Packed colours and planar depths (H*W,) of one sharp frame, rows read out around ``instant_s``."""
+        rays = pixel_rays(camera)
+        if camera.readout_s > 0:
+            offsets = row_offsets(camera) + instant_s
+        else:
+            offsets = np.array([instant_s])
+        poses = motion.poses_at(offsets)
+        hits = self._solid.cast(*_place_rays(rays, poses))
+        depth = hits["tfar"]
+        colour = self._solid.shader.shade(hits["primID"], hits["u"], hits["v"])
+        for mover in movers:
+            solid = self._mover(mover.kind)
+            relative = np.linalg.inv(mover.motion.poses_at(offsets)) @ poses
+            chosen = _near_sphere(rays, relative, solid.centre, solid.radius, depth)
+            if len(chosen) == 0:
+                continue
+            origins, directions = _place_rays(rays, relative)
+            hits = solid.cast(origins[chosen], directions[chosen], depth[chosen])
+            found = np.flatnonzero(hits["primID"] >= 0)
+            pixels = chosen[found]
+            depth[pixels] = hits["tfar"][found]
+            colour[pixels] = solid.shader.shade(hits["primID"][found], hits["u"][found], hits["v"][found])
+        return colour, depth
+
+    def clearance(
+        self, points: NDArray[np.float64], body: RobotBody, movers: Sequence[Mover] = ()
+    ) -> NDArray[np.float64]:
+        """Distance (N,) from the body's surface at ``points`` (N, 3) to the nearest surface."""
+        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        slab = None if body.flies else (self.floor_m + FLOOR_SKIN_M, self.floor_m + body.height_m)
+        if slab not in self._distances:
+            surface = self._triangles if slab is None else flatten(clip_slab(self._triangles, *slab))
+            self._distances[slab] = SurfaceDistance(surface)
+        flat = points if slab is None else points * np.array([1.0, 1.0, 0.0])
+        distance = self._distances[slab](flat)
+        for mover in movers:
+            solid = self._mover(mover.kind)
+            pose = mover.motion.pose
+            centre = pose[:3, :3] @ solid.centre + pose[:3, 3]
+            away = (points - centre)[:, : 3 if slab is None else 2]
+            near = np.flatnonzero(np.linalg.norm(away, axis=1) - solid.radius < distance)
+            if len(near) == 0:
+                continue
+            surface = solid.mesh.triangles @ pose[:3, :3].T + pose[:3, 3]
+            if slab is not None:
+                surface = flatten(clip_slab(surface, *slab))
+            for i in near if len(surface) else ():
+                distance[i] = min(distance[i], triangle_distances(flat[i], surface).min())
+        return distance - body.radius_m
+
+    def sample_free(
+        self, rng: np.random.Generator, body: RobotBody, count: int, margin_m: float = 0.1
+    ) -> NDArray[np.float64]:
+        """Random positions (count, 3) of the body in the largest free space, ``margin_m`` clear."""
+        space = self.space(body)
+        kept: list[NDArray[np.float64]] = []
+        missing = count
+        for _ in range(100):
+            points = self._named(space.sample, rng, missing, body.radius_m + margin_m)
+            points = points[self.clearance(points, body) >= margin_m]
+            kept.append(points)
+            missing -= len(points)
+            if missing == 0:
+                return np.concatenate(kept)
+        raise ValueError(
+            f"{self.name}: no place for a body of radius {body.radius_m} m with {margin_m} m around it: "
+            "use a smaller body or margin"
+        )
+
+    def distance_field(self, goal: NDArray[np.float64], body: RobotBody) -> DistanceField:
+        """The geodesic distance to ``goal`` (3,) for this body."""
+        return self.space(body).distance_field(goal)
+
+    def range_along(
+        self, origins: NDArray[np.float64], directions: NDArray[np.float64], movers: Sequence[Mover] = ()
+    ) -> NDArray[np.float64]:
+        """True distance (N,) from origins (N, 3) along unit directions (N, 3); ``inf`` for a miss."""
+        origins = np.asarray(origins, dtype=np.float64).reshape(-1, 3)
+        directions = np.asarray(directions, dtype=np.float64).reshape(-1, 3)
+        solids = [(self._solid, np.eye(4))]
+        solids += [(self._mover(mover.kind), np.linalg.inv(mover.motion.pose)) for mover in movers]
+        ranges = np.full(len(origins), np.inf)
+        for solid, pose in solids:
+            hits = solid.cast(
+                (origins @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32),
+                (directions @ pose[:3, :3].T).astype(np.float32),
+            )
+            ranges = np.where(hits["primID"] >= 0, np.minimum(ranges, hits["tfar"]), ranges)
+        return ranges
+
+    def space(self, body: RobotBody) -> FreeSpace:
+        """The free space of this body, computed once."""
+        if body not in self._spaces:
+            self._spaces[body] = self._named(
+                build_space, self._triangles, self.bounds, self.floor_m, body, self._cast_down
+            )
+        return self._spaces[body]
+
+    def close(self) -> None:
+        """Release the scene."""
+        self._spaces.clear()
+        self._distances.clear()
+
+    def _cast_down(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.range_along(points, np.broadcast_to([0.0, 0.0, -1.0], points.shape))
+
+    def _mover(self, kind: str) -> Solid:
+        if kind not in self._movers:
+            from asyncmde_sim.scenes.generate.movers import mover_mesh
+
+            self._movers[kind] = Solid(from_trimesh(mover_mesh(kind)))
+        return self._movers[kind]
+
+    def _named(self, function, *args):
+        try:
+            return function(*args)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
+
+
+def _place_rays(
+    rays: NDArray[np.float32], poses: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Origins and directions (H*W, 3) of camera rays (H, W, 3) at one pose or at one pose a row."""
+    turn = poses[:, :3, :3].transpose(0, 2, 1).astype(np.float32)
+    place = poses[:, :3, 3].astype(np.float32)
+    directions = rays.reshape(-1, 3) @ turn[0] if len(poses) == 1 else rays @ turn
+    origins = np.empty(rays.shape, np.float32)
+    origins[:] = place[:, None]
+    return origins.reshape(-1, 3), np.ascontiguousarray(directions.reshape(-1, 3))
+
+
+def _near_sphere(
+    rays: NDArray[np.float32],
+    relative: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    radius: float,
+    depth: NDArray[np.float32],
+) -> NDArray[np.intp]:
+    """Indices of the rays that meet a mover's bounding sphere before the depth found so far."""
+    turn, place = relative[:, :3, :3], relative[:, :3, 3]
+    seen = np.einsum("nij,ni->nj", turn, centre - place)
+    if (seen[:, 2] + radius).max() <= 0:
+        return np.empty(0, np.intp)
+    seen = seen.astype(np.float32)[:, None]
+    along = (rays * seen).sum(axis=-1)
+    length2 = (rays * rays).sum(axis=-1)
+    outside = (seen * seen).sum(axis=-1) - np.float32((radius * 1.001 + 1e-4) ** 2)
+    meets = (along * along >= length2 * outside) & ((along > 0) | (outside <= 0))
+    meets &= seen[..., 2] - np.float32(radius) <= depth.reshape(meets.shape)
+    return np.flatnonzero(meets)

@@ -1,0 +1,210 @@
+"""Where a body can be in a scene, and how far it is from there to a goal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import skfmm
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from asyncmde_sim.scenes.backend import RobotBody
+from asyncmde_sim.scenes.clearance import Triangles, clip_slab, split_long
+
+FLOOR_SKIN_M = 0.02
+"""What lies lower than this above the floor counts as floor."""
+
+GROUND_CELL_M = 0.05
+FLIGHT_CELL_M = 0.1
+MAX_FLIGHT_CELLS = 400_000
+
+CastDown = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Distance (N,) from points (N, 3) straight down to the first surface, ``inf`` where there is none."""
+
+
+def find_floor(triangles: Triangles) -> float:
+    """Height of the floor: the lowest level whose horizontal area is half the largest level's or more.
+
+    Raises:
+        ValueError: The scene has no horizontal surface.
+    """
+    normal = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    area = np.linalg.norm(normal, axis=1) / 2
+    flat = np.abs(normal[:, 2]) > 0.99 * 2 * area
+    up, down = flat & (normal[:, 2] > 0), flat & (normal[:, 2] < 0)
+    chosen = up if area[up].sum() > 0.1 * area[down].sum() else down
+    if not chosen.any():
+        raise ValueError("no horizontal surface can be the floor: give a scene with z up (GLB: y up)")
+    height, area = triangles[chosen, :, 2].mean(axis=1), area[chosen]
+    level = np.floor((height - height.min()) / 0.04 + 0.5).astype(int)
+    areas = np.bincount(level, weights=area)
+    lowest = level == np.argmax(areas >= areas.max() / 2)
+    return float(np.average(height[lowest], weights=area[lowest]))
+
+
+@dataclass(frozen=True)
+class FreeSpace:
+    """The largest connected space of one body on a grid; a cell is free if the body fits at its centre.
+
+    Args:
+        origin: (D,) corner of the grid, D = 2 on the floor and 3 in the air.
+        cell_m: Side of a cell.
+        floor_m: Height of the floor.
+        room_m: Grid of distances from the cell's centre to the nearest obstacle; 0 where not free.
+        gap_m: Grid of distances to the nearest free cell; 0 where free.
+        nearest: Flat index of that cell.
+        reach_m: A point farther than this from a free cell has no way anywhere.
+    """
+
+    origin: NDArray[np.float64]
+    cell_m: float
+    floor_m: float
+    room_m: NDArray[np.float32]
+    gap_m: NDArray[np.float32]
+    nearest: NDArray[np.int32]
+    reach_m: float
+
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        """Which cells are free."""
+        return self.gap_m == 0
+
+    def sample(self, rng: np.random.Generator, count: int, room_m: float) -> NDArray[np.float64]:
+        """Random points (count, 3) in free cells whose centres have at least ``room_m`` around them.
+
+        Raises:
+            ValueError: No cell has that much room.
+        """
+        cells = np.flatnonzero(self.room_m.ravel() >= room_m)
+        if len(cells) == 0:
+            raise ValueError(
+                f"no place of the scene's free space is {room_m:.2f} m from every obstacle (the widest is "
+                f"{self.room_m.max():.2f} m): use a smaller body or margin"
+            )
+        index = np.stack(np.unravel_index(rng.choice(cells, count), self.room_m.shape), axis=1)
+        return self._lift(self.origin + (index + rng.uniform(0.1, 0.9, index.shape)) * self.cell_m)
+
+    def distance_field(self, goal: NDArray[np.float64]) -> GridDistance:
+        """Geodesic distances to ``goal`` (3,): everywhere ``inf`` when it lies outside the free space."""
+        goal = np.asarray(goal, dtype=np.float64)[: len(self.origin)]
+        index = np.floor((goal - self.origin) / self.cell_m).astype(int)
+        values = np.full(self.free.shape, np.inf, np.float32)
+        if not ((index >= 0) & (index < self.free.shape)).all():
+            return GridDistance(self, values)
+        if self.gap_m[tuple(index)] > self.reach_m:
+            return GridDistance(self, values)
+        start = np.unravel_index(self.nearest[tuple(index)], self.free.shape)
+        # Inside a ball of free cells around the goal the way is straight; the front starts on its rim.
+        straight = np.zeros(self.free.shape)
+        for axis, size in enumerate(self.free.shape):
+            centres = self.origin[axis] + (np.arange(size) + 0.5) * self.cell_m - goal[axis]
+            straight = straight + np.expand_dims(
+                centres**2, tuple(other for other in range(self.free.ndim) if other != axis)
+            )
+        straight = np.sqrt(straight)
+        rim = max(straight[start], self.cell_m) + 1e-6
+        blocked = straight[~self.free].min(initial=np.inf)
+        rim = max(rim, min(blocked - self.cell_m, 5 * self.cell_m))
+        front = np.ma.MaskedArray(straight - rim, ~self.free)
+        travelled = skfmm.distance(front, dx=self.cell_m)
+        reached = self.free & ~np.ma.getmaskarray(travelled)
+        values[reached] = np.where(
+            straight <= rim, straight, np.maximum(rim + np.ma.getdata(travelled), straight)
+        )[reached]
+        extended = values.ravel()[self.nearest] + self.gap_m
+        return GridDistance(self, np.where(self.gap_m <= self.reach_m, extended, np.inf).astype(np.float32))
+
+    def _lift(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        if points.shape[1] == 3:
+            return points
+        return np.column_stack([points, np.full(len(points), self.floor_m)])
+
+
+@dataclass(frozen=True)
+class GridDistance:
+    """Geodesic distance to one goal, interpolated between the cell centres of a grid."""
+
+    space: FreeSpace
+    values: NDArray[np.float32]
+
+    def __call__(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distances (N,) in metres from points (N, 3); ``inf`` where there is no way."""
+        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        dims = self.values.ndim
+        position = (points[:, :dims] - self.space.origin) / self.space.cell_m - 0.5
+        low = np.floor(position).astype(int)
+        part = position - low
+        total, weight = np.zeros(len(points)), np.zeros(len(points))
+        limit = np.array(self.values.shape)
+        for corner in np.ndindex(*(2,) * dims):
+            index = low + corner
+            inside = ((index >= 0) & (index < limit)).all(axis=1)
+            value = self.values[tuple(np.clip(index, 0, limit - 1).T)].astype(np.float64)
+            share = np.where(corner, part, 1 - part).prod(axis=1)
+            share[~(inside & np.isfinite(value))] = 0
+            total += share * np.where(share > 0, value, 0)
+            weight += share
+        return np.where(weight > 1e-9, total / np.maximum(weight, 1e-9), np.inf)
+
+
+def build_space(
+    triangles: Triangles, bounds: NDArray[np.float64], floor_m: float, body: RobotBody, cast_down: CastDown
+) -> FreeSpace:
+    """The free space of ``body`` in a scene of triangles (F, 3, 3).
+
+    A body on the floor moves on the plane at ``floor_m`` where there is a floor; a flying one between the
+    floor and the top of the bounds, wherever there is something beneath it.
+
+    Raises:
+        ValueError: The body fits nowhere.
+    """
+    low, high = bounds[0].copy(), bounds[1].copy()
+    low[2] = floor_m
+    if body.flies:
+        cell = max(FLIGHT_CELL_M, float((np.prod(np.maximum(high - low, 0.1)) / MAX_FLIGHT_CELLS) ** (1 / 3)))
+        surface, dims = triangles, 3
+    else:
+        cell = GROUND_CELL_M
+        surface, dims = clip_slab(triangles, floor_m + FLOOR_SKIN_M, floor_m + body.height_m), 2
+    origin = low[:dims] - cell
+    shape = tuple(np.ceil((high[:dims] - origin) / cell).astype(int) + 1)
+
+    occupied = np.zeros(shape, bool)
+    pieces = split_long(surface, 0.9 * cell)
+    spots = np.concatenate([pieces.reshape(-1, 3), pieces.mean(axis=1)])[:, :dims]
+    index = np.floor((spots - origin) / cell).astype(int)
+    index = index[((index >= 0) & (index < shape)).all(axis=1)]
+    occupied[tuple(index.T)] = True
+
+    columns = np.stack(np.meshgrid(*(np.arange(n) for n in shape[:2]), indexing="ij"), axis=-1)
+    feet = np.empty((shape[0] * shape[1], 3))
+    feet[:, :2] = (origin[:2] + (columns + 0.5) * cell).reshape(-1, 2)
+    feet[:, 2] = high[2] + 1.0 if body.flies else floor_m + FLOOR_SKIN_M
+    below = cast_down(feet)
+    has_floor = (np.isfinite(below) if body.flies else below < 4 * FLOOR_SKIN_M).reshape(shape[:2])
+
+    room = np.asarray(ndimage.distance_transform_edt(~occupied, sampling=cell), dtype=np.float32)
+    free = (room >= body.radius_m + 0.5 * cell) & (has_floor[..., None] if body.flies else has_floor)
+    if body.flies:
+        centres = origin[2] + (np.arange(shape[2]) + 0.5) * cell
+        free &= (centres > floor_m + body.radius_m) & (centres < high[2] - body.radius_m)
+    labels, count = ndimage.label(free)
+    if count == 0:
+        raise ValueError(
+            f"the scene has no free space for a body of radius {body.radius_m} m"
+            + ("" if body.flies else f" and height {body.height_m} m")
+            + ": use a smaller body or a scene with more room"
+        )
+    free = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    gap, nearest = ndimage.distance_transform_edt(~free, sampling=cell, return_indices=True)
+    return FreeSpace(
+        origin=origin,
+        cell_m=cell,
+        floor_m=floor_m,
+        room_m=np.where(free, room, 0).astype(np.float32),
+        gap_m=gap.astype(np.float32),
+        nearest=np.ravel_multi_index(tuple(nearest), shape).astype(np.int32),
+        reach_m=body.radius_m + 2 * cell,
+    )
