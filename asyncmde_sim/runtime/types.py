@@ -49,7 +49,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class SourceCounts:
-    """What a source has done since its last reset. ``seen = used + dropped + waiting`` for each path."""
+    """What a source has done since its last reset, up to the last time it was asked.
+
+    Args:
+        frames_seen: Frames that have arrived.
+        frames_dropped: Frames that never get an estimate: the path that makes them (for ``async`` the fast
+            path) was busy until a newer one came. ``seen = runs of that path + dropped + waiting (0 or 1)``.
+        fast_runs: Runs of the fast path started.
+        slow_runs: Runs of the slow path started.
+    """
 
     frames_seen: int = 0
     frames_dropped: int = 0
@@ -69,7 +77,7 @@ class DepthSource(Protocol):
         ...
 
     def newest(self, now_ns: int) -> Estimate | None:
-        """The newest estimate available at ``now_ns``, or None before the first. ``now_ns`` never decreases."""
+        """The newest estimate available at ``now_ns``, None before the first; ``now_ns`` never decreases."""
         ...
 
     @property

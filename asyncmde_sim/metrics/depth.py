@@ -1,0 +1,126 @@
+"""Depth accuracy: AbsRel, RMSE and delta1 under three alignments.
+
+Every pixel with ``1e-3 < true depth < max_range_m`` counts. Where the estimate is 0 (none) it is a miss and is
+scored as a depth of ``MIN_DEPTH_M``: about 1 in AbsRel, the true depth in RMSE, wrong in delta1. Other
+estimates are clipped to ``[MIN_DEPTH_M, max_range_m]``, after alignment if there is one.
+
+Alignments: ``none`` scores metric depth; ``frame`` fits one scale and shift per frame and ``sequence`` one
+for all frames, by least squares in inverse depth (as for relative depth models; Ranftl et al., MiDaS). Scores
+are means over the pixels of a frame, and then over frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_DEPTH_M = 1e-3
+Alignment = Literal["none", "frame", "sequence"]
+Depth = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class DepthScores:
+    """AbsRel (mean of |error| / true), RMSE in metres, delta1 (share within a factor of 1.25)."""
+
+    abs_rel: float
+    rmse: float
+    delta1: float
+
+
+def score_frame(
+    estimate: Depth, truth: Depth, max_range_m: float, alignment: Literal["none", "frame"] = "none"
+) -> DepthScores | None:
+    """Scores of one estimate (H, W) against the true depth (H, W), metres; None if no true depth is valid.
+
+    Raises:
+        ValueError: Shapes differ, or an estimate is negative or not finite.
+    """
+    return score_sequence([estimate], [truth], max_range_m, alignment)
+
+
+def score_sequence(
+    estimates: Sequence[Depth], truths: Sequence[Depth], max_range_m: float, alignment: Alignment = "none"
+) -> DepthScores | None:
+    """Mean scores over the frames that have valid true depth; None if none has.
+
+    Args:
+        estimates: N maps (H, W), metres, 0 for none.
+        truths: N maps (H, W), metres, 0 for none.
+        max_range_m: True depth at or beyond it does not count.
+        alignment: See the module.
+
+    Raises:
+        ValueError: Numbers or shapes of maps differ, an unknown alignment, or an estimate that is negative or
+            not finite.
+    """
+    if alignment not in get_args(Alignment):
+        raise ValueError(f"unknown alignment {alignment!r}: use {', '.join(get_args(Alignment))}")
+    if len(estimates) != len(truths):
+        raise ValueError(
+            f"{len(estimates)} estimates cannot be scored against {len(truths)} true maps: pair them"
+        )
+    pairs = [_valid_pixels(e, t, max_range_m) for e, t in zip(estimates, truths, strict=True)]
+    pairs = [(e, t) for e, t in pairs if len(t)]
+    if not pairs:
+        return None
+    if alignment == "frame":
+        pairs = [(_align(e, *_fit(e, t), max_range_m), t) for e, t in pairs]
+    elif alignment == "sequence":
+        scale, shift = _fit(np.concatenate([e for e, _ in pairs]), np.concatenate([t for _, t in pairs]))
+        pairs = [(_align(e, scale, shift, max_range_m), t) for e, t in pairs]
+    scores = np.array([_frame_scores(e, t, max_range_m) for e, t in pairs])
+    abs_rel, rmse, delta1 = scores.mean(axis=0)
+    return DepthScores(float(abs_rel), float(rmse), float(delta1))
+
+
+def _valid_pixels(
+    estimate: Depth, truth: Depth, max_range_m: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if np.shape(estimate) != np.shape(truth):
+        raise ValueError(
+            f"an estimate of shape {np.shape(estimate)} cannot be scored against true depth of shape "
+            f"{np.shape(truth)}: resize it first"
+        )
+    if not (math.isfinite(max_range_m) and max_range_m > MIN_DEPTH_M):
+        raise ValueError(f"max_range_m is {max_range_m}, but it must be finite and above {MIN_DEPTH_M} m")
+    valid = (truth > MIN_DEPTH_M) & (truth < max_range_m)
+    pixels = np.asarray(estimate, dtype=np.float64)[valid]
+    if not (np.isfinite(pixels).all() and (pixels >= 0).all()):
+        raise ValueError("an estimate is negative or not finite: mark pixels without depth with 0")
+    return pixels, np.asarray(truth, dtype=np.float64)[valid]
+
+
+def _fit(estimate: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[float, float]:
+    """Scale and shift from the estimate's inverse depth to the true one, where there is an estimate."""
+    there = estimate > 0
+    if not there.any():
+        return 1.0, 0.0
+    x, y = 1 / estimate[there], 1 / truth[there]
+    centred = x - x.mean()
+    variance = float(centred @ centred)
+    constant = variance <= len(x) * (1e-9 * float(x.mean())) ** 2
+    scale = 0.0 if constant else float(centred @ y) / variance
+    return scale, float(y.mean() - scale * x.mean())
+
+
+def _align(
+    estimate: NDArray[np.float64], scale: float, shift: float, max_range_m: float
+) -> NDArray[np.float64]:
+    there = estimate > 0
+    inverse = scale / np.where(there, estimate, 1.0) + shift
+    return np.where(there, 1 / np.clip(inverse, 1 / max_range_m, 1 / MIN_DEPTH_M), 0.0)
+
+
+def _frame_scores(
+    estimate: NDArray[np.float64], truth: NDArray[np.float64], max_range_m: float
+) -> tuple[float, float, float]:
+    estimate = np.clip(estimate, MIN_DEPTH_M, max_range_m)
+    error = np.abs(estimate - truth)
+    ratio = np.maximum(estimate / truth, truth / estimate)
+    return float((error / truth).mean()), math.sqrt(float((error**2).mean())), float((ratio < 1.25).mean())

@@ -1,0 +1,89 @@
+"""What a depth source computes with. Images are (H, W, 3) uint8; memory and state are opaque here."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Depth = NDArray[np.float32]
+
+
+class SlowEngine(Protocol):
+    """The slow path."""
+
+    def run(self, image: Image) -> tuple[Depth, Any]:
+        """Depth (H, W) float32 m of the image, and the memory that a refresh writes."""
+        ...
+
+
+class FastEngine(Protocol):
+    """The fast path with its spatial memory."""
+
+    def run(self, image: Image, state: Any) -> tuple[Depth, Any, NDArray[np.float32]]:
+        """Depth (H, W) float32 m, the next state, and the trust T (h, w) float32 of level 1."""
+        ...
+
+    def refreshed(self, state: Any, memory: Any) -> Any:
+        """``state`` (None: nothing yet) with its memory overwritten by ``memory``."""
+        ...
+
+
+class SingleEngine(Protocol):
+    """The fast path without memory."""
+
+    def run(self, image: Image) -> Depth:
+        """Depth (H, W) float32 m of the image."""
+        ...
+
+
+class Engines(Protocol):
+    """The three engines of one set of weights."""
+
+    @property
+    def slow(self) -> SlowEngine: ...
+
+    @property
+    def fast(self) -> FastEngine: ...
+
+    @property
+    def single(self) -> SingleEngine: ...
+
+
+class LazyEngines:
+    """Loads the engines of a set of weights when one is first needed; a pickle carries only the name.
+
+    Args:
+        weights: Name or folder for ``asyncmde_sim.depth.load_engines``; None for the weights shipped.
+    """
+
+    def __init__(self, weights: str | None = None) -> None:
+        self._weights = weights
+        self._loaded: Engines | None = None
+
+    def _load(self) -> Engines:
+        if self._loaded is None:
+            from asyncmde_sim.depth import load_engines
+
+            self._loaded = load_engines(self._weights)
+        return self._loaded
+
+    @property
+    def slow(self) -> SlowEngine:
+        """The slow path."""
+        return self._load().slow
+
+    @property
+    def fast(self) -> FastEngine:
+        """The fast path with its spatial memory."""
+        return self._load().fast
+
+    @property
+    def single(self) -> SingleEngine:
+        """The fast path without memory."""
+        return self._load().single
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_weights": self._weights, "_loaded": None}

@@ -1,0 +1,57 @@
+"""Depth sources by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from asyncmde_sim.runtime.engines import Engines, LazyEngines
+from asyncmde_sim.runtime.latency import LatencyProfile, load_profile
+from asyncmde_sim.runtime.refresh import RefreshPolicy, parse_refresh
+from asyncmde_sim.runtime.sources import (
+    AsyncSource,
+    BlindSource,
+    DelayedSource,
+    OracleSource,
+    SinglePathSource,
+)
+from asyncmde_sim.runtime.types import DepthSource
+
+_BUILDERS: dict[str, Callable[[Engines, LatencyProfile, RefreshPolicy], DepthSource]] = {
+    "oracle": lambda engines, profile, policy: OracleSource(),
+    "foundation": lambda engines, profile, policy: SinglePathSource("slow", engines, profile),
+    "fast": lambda engines, profile, policy: SinglePathSource("fast", engines, profile),
+    "async": AsyncSource,
+    "blind": lambda engines, profile, policy: BlindSource(),
+}
+SOURCE_NAMES = tuple(_BUILDERS)
+
+
+def make_source(
+    depth: str = "async",
+    device: str = "ideal",
+    refresh: str = "free",
+    latency_ms: float = 0.0,
+    weights: str | None = None,
+) -> DepthSource:
+    """A depth source by name. Networks are loaded at its first ``reset``.
+
+    Args:
+        depth: ``oracle`` (true depth), ``foundation`` (slow path alone), ``fast`` (fast path alone, without
+            memory), ``async`` (both with the memory) or ``blind`` (nothing).
+        device: Latency profile: a built-in name or the path of a JSON file. ``oracle`` and ``blind`` run on
+            no device and take none of its time.
+        refresh: When the slow path of ``async`` starts: ``free`` or ``every-N``; no other source refreshes.
+        latency_ms: A constant, pipelined delay on top, for any source, milliseconds.
+        weights: Name or folder of the networks' weights; None for those shipped.
+
+    Raises:
+        ValueError: One of these does not exist or is out of bounds; every one is checked for every source.
+    """
+    if depth not in _BUILDERS:
+        raise ValueError(f"unknown depth source {depth!r}: there are {', '.join(SOURCE_NAMES)}")
+    if not (math.isfinite(latency_ms) and latency_ms >= 0):
+        raise ValueError(f"latency_ms is {latency_ms}, but a delay is finite and 0 ms or more")
+    source = _BUILDERS[depth](LazyEngines(weights), load_profile(device), parse_refresh(refresh))
+    latency_ns = round(latency_ms * 1e6)
+    return DelayedSource(source, latency_ns) if latency_ns else source

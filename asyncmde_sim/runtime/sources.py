@@ -1,0 +1,267 @@
+"""The depth sources: what an agent is given, and when, under the laws of time.
+
+All of them live in simulated time alone: how long the host computes changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from asyncmde_sim.runtime.engines import Engines
+from asyncmde_sim.runtime.latency import LatencyProfile
+from asyncmde_sim.runtime.refresh import RefreshPolicy
+from asyncmde_sim.runtime.schedule import FrameQueue, PathName, Run, Schedule
+from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, SourceCounts
+
+
+class EpisodeSeeds:
+    """One seed for each episode: a stream that starts again whenever a seed is given, and else goes on."""
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(0)
+
+    def next(self, seed: int | None) -> int:
+        """The seed of the episode that starts now."""
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        return int(self._rng.integers(2**32))
+
+
+class OracleSource:
+    """True depth at once. It runs on no device; delay it with ``DelayedSource``."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget everything."""
+        self._queue = FrameQueue()
+        self._newest: Estimate | None = None
+        self._seen = 0
+
+    def offer(self, frame: Frame) -> None:
+        """Take a frame with its true depth.
+
+        Raises:
+            ValueError: It has none.
+        """
+        if frame.true_depth is None:
+            raise ValueError(
+                "the depth source 'oracle' needs the true depth of each frame, but the environment gives no "
+                "info['true_depth']: use another source"
+            )
+        self._queue.push(frame)
+
+    def newest(self, now_ns: int) -> Estimate | None:
+        """The true depth of the newest frame captured up to ``now_ns``."""
+        self._queue.move_to(now_ns)
+        while self._queue.next_ns is not None and self._queue.next_ns <= now_ns:
+            frame = self._queue.pop()
+            assert frame.true_depth is not None
+            time = frame.time_ns
+            self._newest = Estimate(frame.true_depth, time, time, time, time)
+            self._seen += 1
+        return self._newest
+
+    @property
+    def counts(self) -> SourceCounts:
+        """No path runs and nothing is dropped."""
+        return SourceCounts(frames_seen=self._seen)
+
+
+class BlindSource:
+    """Never an estimate: the control."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget everything."""
+        self._queue = FrameQueue()
+        self._seen = 0
+
+    def offer(self, frame: Frame) -> None:
+        """Take a frame and look away."""
+        self._queue.push(replace(frame, true_depth=None))
+
+    def newest(self, now_ns: int) -> Estimate | None:
+        """None."""
+        self._queue.move_to(now_ns)
+        while self._queue.next_ns is not None and self._queue.next_ns <= now_ns:
+            self._queue.pop()
+            self._seen += 1
+        return None
+
+    @property
+    def counts(self) -> SourceCounts:
+        """All frames seen are dropped."""
+        return SourceCounts(frames_seen=self._seen, frames_dropped=self._seen)
+
+
+class SinglePathSource:
+    """One path alone, frame after frame: the slow path (``foundation``) or the fast path without memory.
+
+    A result that nobody asks for before the next one is there is never computed; its timing is the same.
+
+    Args:
+        path: "slow" runs ``engines.slow``, "fast" runs ``engines.single``.
+        engines: The networks.
+        profile: Latencies; the path always runs alone.
+    """
+
+    def __init__(self, path: PathName, engines: Engines, profile: LatencyProfile) -> None:
+        self._path: PathName = path
+        self._engines = engines
+        self._profile = profile
+        self._seeds = EpisodeSeeds()
+        self._start_episode(None)
+
+    def _start_episode(self, seed: int | None) -> None:
+        self._schedule = Schedule(self._profile, paths=(self._path,), seed=self._seeds.next(seed))
+        self._finished: Run | None = None
+        self._newest: Estimate | None = None
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget everything, and load the network if it is not yet there."""
+        _ = self._engines.slow if self._path == "slow" else self._engines.single
+        self._start_episode(seed)
+
+    def offer(self, frame: Frame) -> None:
+        """Take a frame at its capture time."""
+        self._schedule.arrive(frame)
+
+    def newest(self, now_ns: int) -> Estimate | None:
+        """The result of the last run that was done by ``now_ns``."""
+        for event in self._schedule.advance(now_ns):
+            if event.kind == "finish":
+                self._finished = event.run
+        if self._finished is not None:
+            self._newest = self._compute(self._finished)
+            self._finished = None
+        return self._newest
+
+    def _compute(self, run: Run) -> Estimate:
+        image = run.frame.image
+        depth = self._engines.slow.run(image)[0] if self._path == "slow" else self._engines.single.run(image)
+        return Estimate(depth, run.frame.time_ns, run.end_ns, run.frame.time_ns, run.end_ns)
+
+    @property
+    def counts(self) -> SourceCounts:
+        """Counts up to the last ``newest``; runs are counted when they start."""
+        path = self._schedule.counts(self._path)
+        runs = {"slow_runs": path.used} if self._path == "slow" else {"fast_runs": path.used}
+        return SourceCounts(frames_seen=path.seen, frames_dropped=path.dropped, **runs)
+
+
+class AsyncSource:
+    """The paper's system: the slow path refreshes a memory from which the fast path reads on every frame.
+
+    A fast run reads the memory as it is at its start. A refresh that lands while it is in flight overwrites
+    the memory which that run would have written, and leaves its estimate and its other state as they are.
+    There is no estimate before the first refresh has landed and a fast run that read it is done.
+
+    Args:
+        engines: The networks.
+        profile: Latencies.
+        policy: When the slow path starts.
+    """
+
+    def __init__(self, engines: Engines, profile: LatencyProfile, policy: RefreshPolicy) -> None:
+        self._engines = engines
+        self._profile = profile
+        self._policy = policy
+        self._seeds = EpisodeSeeds()
+        self._start_episode(None)
+
+    def _start_episode(self, seed: int | None) -> None:
+        self._schedule = Schedule(self._profile, self._policy, seed=self._seeds.next(seed))
+        self._state: Any = None
+        self._refresh: Run | None = None
+        self._in_flight: Estimate | None = None
+        self._newest: Estimate | None = None
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget everything, and load the networks if they are not yet there."""
+        _ = self._engines.slow, self._engines.fast
+        self._start_episode(seed)
+
+    def offer(self, frame: Frame) -> None:
+        """Take a frame at its capture time."""
+        self._schedule.arrive(frame)
+
+    def newest(self, now_ns: int) -> Estimate | None:
+        """The result of the last fast run that was done by ``now_ns``."""
+        for event in self._schedule.advance(now_ns):
+            run = event.run
+            if run.path == "slow" and event.kind == "finish":
+                _, memory = self._engines.slow.run(run.frame.image)
+                self._state = self._engines.fast.refreshed(self._state, memory)
+                self._refresh = run
+            elif run.path == "fast" and event.kind == "start":
+                self._in_flight = self._run_fast(run)
+            elif run.path == "fast":
+                self._newest, self._in_flight = self._in_flight, None
+        return self._newest
+
+    def _run_fast(self, run: Run) -> Estimate:
+        """Run and write back at once: until the run is done, only a refresh touches what it wrote."""
+        assert self._refresh is not None
+        depth, self._state, trust = self._engines.fast.run(run.frame.image, self._state)
+        return Estimate(
+            depth=depth,
+            capture_ns=run.frame.time_ns,
+            available_ns=run.end_ns,
+            memory_capture_ns=self._refresh.frame.time_ns,
+            refresh_landed_ns=self._refresh.end_ns,
+            trust=trust,
+        )
+
+    @property
+    def counts(self) -> SourceCounts:
+        """Counts up to the last ``newest``; a dropped frame is one that the fast path never ran on."""
+        fast, slow = self._schedule.counts("fast"), self._schedule.counts("slow")
+        return SourceCounts(fast.seen, fast.dropped, fast_runs=fast.used, slow_runs=slow.used)
+
+
+class DelayedSource:
+    """Any source behind a constant, pipelined delay: it delivers what it had that much earlier.
+
+    Nothing is dropped by the delay. ``counts`` are those of the source at the earlier time.
+
+    Args:
+        source: The source.
+        latency_ns: The delay, 0 or more.
+    """
+
+    def __init__(self, source: DepthSource, latency_ns: int) -> None:
+        if latency_ns < 0:
+            raise ValueError(f"latency_ns is {latency_ns}, but a delay is 0 ns or more")
+        self._source = source
+        self._latency_ns = latency_ns
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget everything."""
+        self._source.reset(seed)
+
+    def offer(self, frame: Frame) -> None:
+        """Take a frame at its capture time."""
+        self._source.offer(frame)
+
+    def newest(self, now_ns: int) -> Estimate | None:
+        """What the source had at ``now_ns - latency_ns``, its times of arrival later by the delay."""
+        estimate = self._source.newest(now_ns - self._latency_ns)
+        if estimate is None:
+            return None
+        return replace(
+            estimate,
+            available_ns=estimate.available_ns + self._latency_ns,
+            refresh_landed_ns=estimate.refresh_landed_ns + self._latency_ns,
+        )
+
+    @property
+    def counts(self) -> SourceCounts:
+        """The source's counts."""
+        return self._source.counts
