@@ -103,3 +103,29 @@ def split_long(triangles: Triangles, longest_m: float) -> Triangles:
         middle = (a + b) / 2
         triangles = np.concatenate([np.stack([a, middle, c], axis=1), np.stack([middle, b, c], axis=1)])
     return np.concatenate(done) if done else triangles
+
+
+def sample_surface(triangles: Triangles, step_m: float) -> NDArray[np.float64]:
+    """Points (N, 3) on triangles (F, 3, 3), so dense that each spot has one within about ``step_m``.
+
+    A triangle much smaller than the step gives its centre; a larger one gives lines of points from one
+    corner to the opposite, shortest edge.
+    """
+    edge = triangles[:, (1, 2, 0)] - triangles
+    length = np.sqrt(np.einsum("fij,fij->fi", edge, edge))
+    longest = length.max(axis=1)
+    small = longest < step_m / 2
+    centres = triangles[small].mean(axis=1)
+    triangles, edge, length, longest = triangles[~small], edge[~small], length[~small], longest[~small]
+    rows = np.arange(len(triangles))
+    short = np.argmin(length, axis=1)
+    apex, down, across = triangles[rows, (short + 2) % 3], edge[rows, (short + 2) % 3], edge[rows, short]
+    down_count = np.ceil(longest / step_m).astype(int)
+    across_count = np.ceil(length[rows, short] / step_m).astype(int)
+    counts = (down_count + 1) * (across_count + 1)
+    face = np.repeat(rows, counts)
+    number = np.arange(len(face)) - np.repeat(np.cumsum(counts) - counts, counts)
+    width = across_count[face] + 1
+    s = (number // width) / down_count[face]
+    t = s * (number % width) / np.maximum(across_count, 1)[face]
+    return np.concatenate([centres, apex[face] + s[:, None] * down[face] + t[:, None] * across[face]])

@@ -113,7 +113,7 @@ def merge_meshes(placed: list[tuple[trimesh.Trimesh, NDArray[np.float64]]]) -> S
         vertex_count += len(mesh.vertices)
         uv = np.zeros((count, 3, 2), np.float32)
         rgb = np.zeros((count, 3, 3), np.uint8)
-        visual = mesh.visual
+        visual: Any = mesh.visual
         if visual.kind == "texture":
             key, image = _material_texture(visual.material, has_uv=visual.uv is not None)
             if key not in texture_index:

@@ -23,8 +23,6 @@ from asyncmde_sim.scenes.mesh_io import SUFFIXES, SurfaceMesh, from_trimesh, loa
 from asyncmde_sim.scenes.shading import Shader, to_linear, to_srgb, unpack
 from asyncmde_sim.scenes.space import FLOOR_SKIN_M, FreeSpace, build_space, find_floor
 
-_FAR = np.float32(1e30)
-
 
 class Solid:
     """One mesh, ready for rays: its Embree scene, its colours and its bounding sphere."""
@@ -165,10 +163,7 @@ class RaycastBackend:
     ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
         """Packed colours and planar depths (H*W,) of one sharp frame, rows read out around ``instant_s``."""
         rays = pixel_rays(camera)
-        if camera.readout_s > 0:
-            offsets = row_offsets(camera) + instant_s
-        else:
-            offsets = np.array([instant_s])
+        offsets = instant_s + (row_offsets(camera) if camera.readout_s > 0 else np.zeros(1))
         poses = motion.poses_at(offsets)
         hits = self._solid.cast(*_place_rays(rays, poses))
         depth = hits["tfar"]
@@ -289,10 +284,10 @@ def _place_rays(
     """Origins and directions (H*W, 3) of camera rays (H, W, 3) at one pose or at one pose a row."""
     turn = poses[:, :3, :3].transpose(0, 2, 1).astype(np.float32)
     place = poses[:, :3, 3].astype(np.float32)
-    directions = rays.reshape(-1, 3) @ turn[0] if len(poses) == 1 else rays @ turn
-    origins = np.empty(rays.shape, np.float32)
-    origins[:] = place[:, None]
-    return origins.reshape(-1, 3), np.ascontiguousarray(directions.reshape(-1, 3))
+    flat = rays.reshape(-1, 3)
+    if len(poses) == 1:
+        return np.lib.stride_tricks.as_strided(place, flat.shape, (0, place.itemsize)), flat @ turn[0]
+    return np.repeat(place, rays.shape[1], axis=0), (rays @ turn).reshape(-1, 3)
 
 
 def _near_sphere(

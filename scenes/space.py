@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from asyncmde_sim.scenes.backend import RobotBody
-from asyncmde_sim.scenes.clearance import Triangles, clip_slab, split_long
+from asyncmde_sim.scenes.clearance import Triangles, clip_slab, sample_surface
 
 FLOOR_SKIN_M = 0.02
 """What lies lower than this above the floor counts as floor."""
@@ -104,8 +104,8 @@ class FreeSpace:
                 centres**2, tuple(other for other in range(self.free.ndim) if other != axis)
             )
         straight = np.sqrt(straight)
-        rim = max(straight[start], self.cell_m) + 1e-6
-        blocked = straight[~self.free].min(initial=np.inf)
+        rim = max(float(straight[start]), self.cell_m) + 1e-6
+        blocked = float(np.min(straight[~self.free], initial=np.inf))
         rim = max(rim, min(blocked - self.cell_m, 5 * self.cell_m))
         front = np.ma.MaskedArray(straight - rim, ~self.free)
         travelled = skfmm.distance(front, dx=self.cell_m)
@@ -172,8 +172,7 @@ def build_space(
     shape = tuple(np.ceil((high[:dims] - origin) / cell).astype(int) + 1)
 
     occupied = np.zeros(shape, bool)
-    pieces = split_long(surface, 0.9 * cell)
-    spots = np.concatenate([pieces.reshape(-1, 3), pieces.mean(axis=1)])[:, :dims]
+    spots = sample_surface(surface, 0.9 * cell)[:, :dims]
     index = np.floor((spots - origin) / cell).astype(int)
     index = index[((index >= 0) & (index < shape)).all(axis=1)]
     occupied[tuple(index.T)] = True
