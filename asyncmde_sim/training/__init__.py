@@ -1,1 +1,1 @@
-
+"""Clips and training loops for the depth networks."""

@@ -1,0 +1,140 @@
+"""The networks as the runtime calls them: uint8 image in, depth in metres at the image's size out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
+from asyncmde_sim.depth.images import network_input
+from asyncmde_sim.depth.memory import MemoryState, resize
+from asyncmde_sim.depth.slow_path import SlowPath
+from asyncmde_sim.depth.weights import find_weights, is_ours, load_depth_anything, load_network, read_config
+
+Image = NDArray[np.uint8]
+Depth = NDArray[np.float32]
+Memory = tuple[Tensor, ...]
+
+
+def _at_image_size(depth: Tensor, image: Image) -> Depth:
+    return resize(depth[:, None], image.shape[:2])[0, 0].numpy()
+
+
+@dataclass(frozen=True)
+class TorchSlowEngine:
+    """The slow path under torch on the CPU.
+
+    Args:
+        model: A slow path that gives metric depth.
+        size: Height and width of its input, pixels.
+    """
+
+    model: SlowPath
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.model.decoder.depth_type != "metric":
+            raise ValueError(
+                "this slow path gives relative depth, which has no metres: use metric weights "
+                "(for Depth Anything V2: a Metric-Indoor model)"
+            )
+
+    @torch.inference_mode()
+    def run(self, image: Image) -> tuple[Depth, Memory]:
+        """Depth (H, W) and the memory of one image (H, W, 3)."""
+        features = tuple(self.model.features(network_input(image, self.size)))
+        return _at_image_size(self.model.decoder(features, self.size), image), features
+
+
+@dataclass(frozen=True)
+class TorchFastEngine:
+    """The fast path under torch on the CPU; see :class:`TorchSlowEngine`."""
+
+    model: FastPath
+    size: tuple[int, int]
+
+    @torch.inference_mode()
+    def run(self, image: Image, state: MemoryState) -> tuple[Depth, MemoryState, NDArray[np.float32]]:
+        """Depth (H, W), the next state and the trust map (h, w) of one image (H, W, 3)."""
+        depth, state, trust = self.model(network_input(image, self.size), state)
+        return _at_image_size(depth, image), state, trust[0, 0].numpy()
+
+    @staticmethod
+    def refreshed(state: MemoryState | None, memory: Memory) -> MemoryState:
+        """The state with its memory overwritten; ``state`` is None before the first refresh."""
+        return MemoryState(memory) if state is None else state.refreshed(memory)
+
+
+@dataclass(frozen=True)
+class TorchSingleEngine:
+    """The fast path without memory under torch on the CPU; see :class:`TorchSlowEngine`."""
+
+    model: FastPathWithoutMemory
+    size: tuple[int, int]
+
+    @torch.inference_mode()
+    def run(self, image: Image) -> Depth:
+        """Depth (H, W) of one image (H, W, 3)."""
+        return _at_image_size(self.model(network_input(image, self.size)), image)
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The engines of one set of weights, each loaded when first asked for.
+
+    Args:
+        weights: Name of shipped weights, a folder of ours, or (slow path only) the Hugging Face name or
+            folder of a transformers Depth Anything model; None is the default weights.
+    """
+
+    weights: str | None
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of our weights.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: The weights are not ours, so they have no fast path.
+        """
+        if self.weights is not None and not is_ours(self.weights) and Path(self.weights).is_dir():
+            raise ValueError(
+                f"{self.weights} is a slow path alone: a fast path must be trained for it before "
+                "'async' or 'fast' can use it"
+            )
+        return find_weights(self.weights)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input of our networks, pixels."""
+        config = read_config(self.folder)
+        return config.height, config.width
+
+    @cached_property
+    def slow(self) -> TorchSlowEngine:
+        """The slow path's engine: ours, or a Depth Anything model."""
+        if self.weights is None or is_ours(self.weights):
+            return TorchSlowEngine(load_network("slow", self.folder), self.size)
+        model = load_depth_anything(self.weights)
+        return TorchSlowEngine(model, (12 * model.patch_size, 16 * model.patch_size))
+
+    @cached_property
+    def fast(self) -> TorchFastEngine:
+        """The fast path's engine."""
+        return TorchFastEngine(load_network("fast", self.folder), self.size)
+
+    @cached_property
+    def single(self) -> TorchSingleEngine:
+        """The engine of the fast path without memory."""
+        return TorchSingleEngine(load_network("fast-only", self.folder), self.size)
+
+
+load_engines: Callable[[str | None], Engines] = lru_cache(maxsize=4)(Engines)
+"""The engines of a set of weights, kept for the process."""

@@ -1,0 +1,173 @@
+"""Short camera clips rendered from train-split scenes, for training the depth networks.
+
+A clip is a camera (and some movers) under constant linear and angular velocity for a few frames: within
+the third of a second that a clip lasts, that is what a robot does.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from asyncmde_sim.scenes.backend import Mover, RobotBody, SceneBackend
+from asyncmde_sim.scenes.camera import Camera, RigidMotion
+
+BODY_TO_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+"""Rotation of a camera (x right, y down, z forward) in a body (x forward, y left, z up)."""
+MAX_TRIES = 200
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """How clips of one robot are drawn.
+
+    Args:
+        body: The robot's body; the camera keeps it clear of every surface.
+        camera_height_m: Height of the camera above ``body``'s reference point.
+        frame_interval_s: Time between frames.
+        max_speed_mps: Largest camera speed.
+        max_yaw_rate_radps: Largest yaw rate.
+        max_tilt_rad: Largest roll and pitch at the clip's first frame.
+        max_tilt_rate_radps: Largest roll and pitch rate.
+        movers: Kinds of movers to scatter; each clip has up to ``max_movers``.
+        max_movers: Largest number of movers.
+        max_exposure_s: Largest exposure time; half of the clips are blurred with a random one.
+        max_readout_s: Largest rolling shutter readout of those.
+    """
+
+    body: RobotBody
+    camera_height_m: float
+    frame_interval_s: float
+    max_speed_mps: float
+    max_yaw_rate_radps: float
+    max_tilt_rad: float = 0.0
+    max_tilt_rate_radps: float = 0.0
+    movers: tuple[str, ...] = ()
+    max_movers: int = 0
+    max_exposure_s: float = 0.0
+    max_readout_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Clips:
+    """``images`` (N, T, H, W, 3) uint8 and ``depth`` (N, T, H, W) float16 metres, 0 for none."""
+
+    images: NDArray[np.uint8]
+    depth: NDArray[np.float16]
+
+    def __post_init__(self) -> None:
+        if self.images.shape[:-1] != self.depth.shape:
+            raise ValueError(f"images {self.images.shape} and depth {self.depth.shape} do not belong together")
+
+
+def render_clip(
+    backend: SceneBackend, recipe: ClipRecipe, camera: Camera, frames: int, rng: np.random.Generator
+) -> Clips:
+    """Render one clip of ``frames`` frames; shapes (1, T, ...).
+
+    Raises:
+        ValueError: No clear motion was found in the scene.
+    """
+    times = np.arange(frames) * recipe.frame_interval_s
+    motion = _clear_motion(backend, recipe, times, rng)
+    movers = _scatter_movers(backend, recipe, motion, rng)
+    camera = replace(camera, exposure_gain=float(np.exp(rng.normal(0, 0.2))), noise_std=float(rng.uniform(0, 4)))
+    if recipe.max_exposure_s and rng.random() < 0.5:
+        camera = replace(
+            camera,
+            exposure_s=float(rng.uniform(0, recipe.max_exposure_s)),
+            readout_s=float(rng.uniform(0, recipe.max_readout_s)),
+            blur_samples=3,
+        )
+    images = np.empty((1, frames, camera.height, camera.width, 3), np.uint8)
+    depth = np.empty((1, frames, camera.height, camera.width), np.float16)
+    for index, time in enumerate(times):
+        now = [Mover(m.kind, _advanced(m.motion, time)) for m in movers]
+        rendering = backend.render(camera, _advanced(motion, time), now, rng)
+        images[0, index], depth[0, index] = rendering.rgb, rendering.depth
+    return Clips(images, depth)
+
+
+def _advanced(motion: RigidMotion, seconds: float) -> RigidMotion:
+    return replace(motion, pose=motion.poses_at(np.array([seconds]))[0])
+
+
+def _clear_motion(
+    backend: SceneBackend, recipe: ClipRecipe, times: NDArray[np.float64], rng: np.random.Generator
+) -> RigidMotion:
+    lift = np.array([0, 0, recipe.camera_height_m])
+    for _ in range(MAX_TRIES):
+        position = backend.sample_free(rng, recipe.body, 1, margin_m=0.02)[0] + lift
+        yaw, (roll, pitch) = rng.uniform(-np.pi, np.pi), rng.uniform(-1, 1, 2) * recipe.max_tilt_rad
+        body = Rotation.from_euler("ZYX", [yaw, pitch, roll]).as_matrix()
+        pose = np.eye(4)
+        pose[:3, :3] = body @ BODY_TO_CAMERA
+        pose[:3, 3] = position
+        speed = rng.uniform(0, recipe.max_speed_mps)
+        heading = np.array([1.0, 0.0, 0.0])
+        if recipe.body.flies:
+            heading = rng.normal([1, 0, 0], 0.4)
+            heading /= np.linalg.norm(heading)
+        rates = np.array([recipe.max_tilt_rate_radps, recipe.max_tilt_rate_radps, recipe.max_yaw_rate_radps])
+        rates = rng.uniform(-1, 1, 3) * rng.uniform(0, 1) * rates
+        motion = RigidMotion(
+            pose, Rotation.from_euler("Z", yaw).as_matrix() @ (heading * speed), BODY_TO_CAMERA.T @ rates
+        )
+        if np.all(backend.clearance(motion.poses_at(times)[:, :3, 3] - lift, recipe.body) > 0.02):
+            return motion
+    raise ValueError(f"{backend.name}: no clear camera motion in {MAX_TRIES} tries: use a less crowded scene")
+
+
+def _scatter_movers(
+    backend: SceneBackend, recipe: ClipRecipe, motion: RigidMotion, rng: np.random.Generator
+) -> list[Mover]:
+    count = int(rng.integers(0, recipe.max_movers + 1))
+    if not count:
+        return []
+    eye = motion.pose[:3, 3]
+    movers = []
+    for position in backend.sample_free(rng, recipe.body, 8 * count, margin_m=0.1):
+        if len(movers) == count:
+            break
+        distance = np.linalg.norm((position - eye)[:2])
+        if 0.8 < distance < 6:
+            yaw = rng.uniform(-np.pi, np.pi)
+            pose = np.eye(4)
+            pose[:3, :3] = Rotation.from_euler("Z", yaw).as_matrix()
+            pose[:3, 3] = position
+            movers.append(
+                Mover(str(rng.choice(recipe.movers)), RigidMotion(pose, pose[:3, 0] * rng.uniform(0, 1.4)))
+            )
+    return movers
+
+
+def write_shard(clips: Clips, folder: Path, name: str) -> None:
+    """Write ``name-images.npy`` and ``name-depth.npy``, each whole or not at all, depth last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, array in (("images", clips.images), ("depth", clips.depth)):
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
+            np.save(file, array)
+        os.replace(file.name, folder / f"{name}-{kind}.npy")
+
+
+def read_shards(folder: Path) -> Iterator[Clips]:
+    """The complete shards of a folder, in order of name, memory-mapped.
+
+    Raises:
+        FileNotFoundError: The folder has none.
+    """
+    names = sorted(path.name.removesuffix("-depth.npy") for path in folder.glob("*-depth.npy"))
+    if not names:
+        raise FileNotFoundError(f"{folder} holds no clips: render some first")
+    for name in names:
+        yield Clips(
+            np.load(folder / f"{name}-images.npy", mmap_mode="r"),
+            np.load(folder / f"{name}-depth.npy", mmap_mode="r"),
+        )

@@ -1,0 +1,70 @@
+"""The optimisation loop that all three networks share."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from asyncmde_sim.training.data import Batch
+
+WEIGHT_DECAY = 0.01
+GRADIENT_CLIP = 1.0
+WARMUP = 0.04
+
+
+def cosine_rate(fraction: float) -> float:
+    """Learning rate factor at a fraction in [0, 1] of the training: short warm-up, then a cosine to 0."""
+    return min(1.0, fraction / WARMUP) * 0.5 * (1 + math.cos(math.pi * fraction))
+
+
+def optimise(
+    parameters: Iterable[nn.Parameter],
+    batches: Iterable[Batch],
+    loss_of: Callable[[Batch], Tensor],
+    steps: int,
+    learning_rate: float,
+    report_every: int = 50,
+    on_report: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Minimise ``loss_of`` over the batches with AdamW, printing loss, speed and time left.
+
+    Args:
+        parameters: What to train.
+        batches: ``steps`` batches.
+        loss_of: Loss of one batch.
+        steps: Number of batches; the cosine schedule ends with them.
+        learning_rate: Peak learning rate.
+        report_every: Steps between two reports.
+        on_report: Called with the step at each report, to write a checkpoint for instance.
+
+    Raises:
+        FloatingPointError: The loss is not finite.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=WEIGHT_DECAY)
+    started, recent = time.monotonic(), []
+    for step, batch in enumerate(batches, 1):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate * cosine_rate(step / steps)
+        loss = loss_of(batch)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss.item()} at step {step}: lower the learning rate")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, GRADIENT_CLIP)
+        optimiser.step()
+        recent.append(loss.item())
+        if step % report_every == 0 or step == steps:
+            elapsed = time.monotonic() - started
+            left = elapsed / step * (steps - step)
+            print(
+                f"step {step}/{steps}  loss {sum(recent) / len(recent):.4f}  "
+                f"{step / elapsed:.2f} steps/s  {left / 60:.1f} min left",
+                flush=True,
+            )
+            recent.clear()
+            on_report(step)
