@@ -123,7 +123,7 @@ class DepthWrapper(gym.Wrapper):
             return int(info["time_ns"])
         if self._interval_ns is None:
             raise ValueError(
-                "the environment gives no info['time_ns']: pass frame_interval_ns, the time between steps, to "
+                "the environment gives no info['time_ns']: pass frame_interval_ns, its time per step, to "
                 "DepthWrapper"
             )
         return self._steps * self._interval_ns
@@ -233,7 +233,7 @@ def _image_shape(space: spaces.Space, image_key: str) -> tuple[int, int]:
     ):
         found = f"keys {', '.join(space.spaces)}" if isinstance(space, spaces.Dict) else str(space)
         raise ValueError(
-            f"the observation needs an RGB image, a uint8 Box (H, W, 3), alone or under the key {image_key!r}; "
+            f"the observation needs an RGB image, uint8 Box (H, W, 3), alone or under the key {image_key!r}; "
             f"the environment has {found}: name the image with image_key"
         )
     height, width = image.shape[:2]

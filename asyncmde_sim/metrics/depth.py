@@ -1,6 +1,6 @@
 """Depth accuracy: AbsRel, RMSE and delta1 under three alignments.
 
-Every pixel with ``1e-3 < true depth < max_range_m`` counts. Where the estimate is 0 (none) it is a miss and is
+Every pixel with ``1e-3 < true depth < max_range_m`` counts. Where the estimate is 0 (none) it is a miss,
 scored as a depth of ``MIN_DEPTH_M``: about 1 in AbsRel, the true depth in RMSE, wrong in delta1. Other
 estimates are clipped to ``[MIN_DEPTH_M, max_range_m]``, after alignment if there is one.
 
