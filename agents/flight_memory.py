@@ -1,0 +1,168 @@
+"""What a flying robot has seen of late, in the odometry frame: obstacle points and free frusta."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyncmde_sim.scenes.camera import Camera
+
+Array = NDArray[np.float64]
+
+COLUMNS = 56
+"""Views are kept at about this width."""
+NEAR_M = 0.05
+"""Depth below this is no measurement."""
+
+
+@dataclass(frozen=True)
+class CameraState:
+    """Where the camera was at one instant and how it moved, in the odometry frame.
+
+    Args:
+        time_s: The instant.
+        rotation: 3x3 from camera to odometry.
+        position: (3,) metres.
+        velocity: (3,) m/s in the odometry frame.
+        rate: (3,) rad/s in the camera frame.
+    """
+
+    time_s: float
+    rotation: Array
+    position: Array
+    velocity: Array
+    rate: Array
+
+
+@dataclass(frozen=True)
+class View:
+    """One depth estimate, thinned to the nearest measurement of each block of pixels.
+
+    Args:
+        state: The camera at the estimate's capture time.
+        depth: (h, w) planar depth in metres, ``inf`` where nothing was measured within range.
+        points: (N, 3) obstacle points in the odometry frame.
+        half_width: Tangent of half the horizontal field of view.
+    """
+
+    state: CameraState
+    depth: Array
+    points: Array
+    half_width: float
+
+    @classmethod
+    def of_depth(cls, depth: NDArray[np.float32], camera: Camera, state: CameraState, range_m: float) -> View:
+        """Thin ``depth`` (H, W) (0 for none) and place its points nearer than ``range_m``.
+
+        A rolling shutter reads each row at its own time; its points are placed by the camera's motion then.
+        """
+        block = max(1, depth.shape[1] // COLUMNS)
+        h, w = depth.shape[0] // block, depth.shape[1] // block
+        blocks = depth[: h * block, : w * block].reshape(h, block, w, block).transpose(0, 2, 1, 3)
+        blocks = blocks.reshape(h * w, block * block)
+        blocks = np.where(blocks > NEAR_M, blocks, np.inf)
+        nearest = blocks.argmin(1)
+        z = blocks[np.arange(h * w), nearest].astype(np.float64)
+        hit = np.flatnonzero(z < range_m)
+        rows = hit // w * block + nearest[hit] // block + 0.5
+        columns = hit % w * block + nearest[hit] % block + 0.5
+        focal = camera.focal_px * depth.shape[1] / camera.width
+        right, down = (columns - depth.shape[1] / 2) / focal, (rows - depth.shape[0] / 2) / focal
+        points = np.stack([right, down, np.ones(len(hit))], axis=1) * z[hit, None]
+        delay = ((rows / depth.shape[0] - 0.5) * camera.readout_s)[:, None]
+        points = points + delay * np.cross(state.rate, points)
+        points = points @ state.rotation.T + state.position + delay * state.velocity
+        return cls(state, z.reshape(h, w), points, float(np.tan(camera.hfov_rad / 2)))
+
+    def depth_at(self, points: Array) -> tuple[Array, Array]:
+        """Planar depth of ``points`` (N, 3) from this view, and the depth measured there.
+
+        The second is NaN for points outside the view; both are (N,) metres.
+        """
+        local = (points - self.state.position) @ self.state.rotation
+        z = local[:, 2]
+        h, w = self.depth.shape
+        scale = w / (2 * self.half_width)
+        safe = np.where(z > NEAR_M, z, np.inf)
+        column = np.floor(local[:, 0] / safe * scale + w / 2).astype(np.int64)
+        row = np.floor(local[:, 1] / safe * scale + h / 2).astype(np.int64)
+        inside = (z > NEAR_M) & (column >= 0) & (column < w) & (row >= 0) & (row < h)
+        measured = np.full(len(points), np.nan)
+        measured[inside] = self.depth[row[inside], column[inside]]
+        return z, measured
+
+
+class SpaceMemory:
+    """Obstacle points and free frusta of the last moments.
+
+    A new view replaces what it sees: older points in front of or at its surfaces are dropped, so what has
+    moved away disappears; points beside it or hidden from it stay until they are ``keep_s`` old.
+
+    Args:
+        keep_s: How long points and views are kept, seconds.
+        key_distance_m: A view this far from the last kept one is kept.
+        key_angle_rad: A view turned this far from the last kept one is kept.
+        max_views: Most views kept besides the newest.
+    """
+
+    def __init__(
+        self,
+        keep_s: float = 2.0,
+        key_distance_m: float = 0.6,
+        key_angle_rad: float = 0.3,
+        max_views: int = 6,
+    ) -> None:
+        self.keep_s = keep_s
+        self._key_distance_m = key_distance_m
+        self._key_cosine = float(np.cos(key_angle_rad))
+        self._keys: deque[View] = deque(maxlen=max_views)
+        self.newest: View | None = None
+        self._old = np.zeros((0, 3))
+        self._old_times = np.zeros(0)
+
+    @property
+    def points(self) -> Array:
+        """All obstacle points (N, 3)."""
+        return self._old if self.newest is None else np.concatenate([self.newest.points, self._old])
+
+    @property
+    def views(self) -> list[View]:
+        """The newest view and the kept ones."""
+        return [] if self.newest is None else [self.newest, *self._keys]
+
+    def add(self, view: View) -> None:
+        """Take a view that is newer than all before."""
+        previous = self.newest
+        if previous is not None:
+            points = np.concatenate([previous.points, self._old])
+            times = np.concatenate([np.full(len(previous.points), previous.state.time_s), self._old_times])
+            z, measured = view.depth_at(points)
+            stale = z < measured + 0.05 * z + 0.15
+            keep = ~stale & (view.state.time_s - times < self.keep_s)
+            points, times = points[keep], times[keep]
+            cells = np.floor(points / 0.12).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])
+            first = np.unique(cells, return_index=True)[1]
+            self._old, self._old_times = points[first], times[first]
+            if not self._keys or self._moved(self._keys[0], previous):
+                self._keys.appendleft(previous)
+        while self._keys and view.state.time_s - self._keys[-1].state.time_s > self.keep_s:
+            self._keys.pop()
+        self.newest = view
+
+    def _moved(self, a: View, b: View) -> bool:
+        turned = float(a.state.rotation[:, 2] @ b.state.rotation[:, 2]) < self._key_cosine
+        return turned or float(np.linalg.norm(a.state.position - b.state.position)) > self._key_distance_m
+
+    def seen_free(self, points: Array) -> NDArray[np.bool_]:
+        """Whether a kept view saw each of ``points`` (N, 3) as free, (N,)."""
+        free = np.zeros(len(points), dtype=bool)
+        for view in self.views:
+            open_points = np.flatnonzero(~free)
+            if not len(open_points):
+                break
+            z, measured = view.depth_at(points[open_points])
+            free[open_points[z < measured]] = True
+        return free

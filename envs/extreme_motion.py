@@ -1,0 +1,143 @@
+"""A quadrotor that is thrown about flies fast through a cluttered hall."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyncmde_sim.envs.base import EpisodePlan, NavigationEnv, NoEpisodeError
+from asyncmde_sim.envs.obstacles import draw_obstacles
+from asyncmde_sim.envs.paths import Way, geodesic_path
+from asyncmde_sim.envs.quadrotor import Disturbance, DisturbanceParameters, Quadrotor
+from asyncmde_sim.envs.robots import make_quad
+from asyncmde_sim.envs.state import BodyState, yaw_pose
+from asyncmde_sim.scenes.backend import DistanceField, Mover
+from asyncmde_sim.scenes.camera import Camera
+from asyncmde_sim.scenes.library import resolve_scene
+
+MIN_WAY_M = 8.0
+"""Shortest geodesic distance from start to goal."""
+TIME_FACTOR = 2.0
+"""The time limit is this many times the shortest path at top speed ..."""
+TIME_EXTRA_S = 2.0
+"""... plus this for starting, looking round and stopping."""
+PARTS = 2
+"""Instants checked for collision in one control step."""
+
+
+class ExtremeMotion(NavigationEnv):
+    """A quadrotor races through a hall, past obstacles that swing and slide, in gusts and under kicks.
+
+    The four actions are velocities forward, left and up in the yaw-levelled body frame and the yaw rate, as
+    fractions of the top speed and top yaw rate; a command faster than the top speed is shortened to it. An
+    onboard controller with perfect knowledge of attitude and velocity flies them. The fixed camera has a
+    rolling shutter and motion blur unless another is given.
+
+    Success is being within 1 m of the goal (geodesic; the robot flies through it rather than stopping). The
+    time limit is 2 times the shortest path at top speed plus 2 s, so creeping does not arrive.
+
+    Args:
+        difficulty: 0 to 1: number and speed of the moving obstacles, strength of gusts, rate and strength of
+            kicks.
+        max_speed_mps: Top speed; None is the robot's default.
+        camera: The camera; None is the robot's own.
+        **options: See ``NavigationEnv``.
+
+    Raises:
+        ValueError: ``difficulty`` is outside [0, 1], or another option is unknown or out of range.
+    """
+
+    scene_kind: ClassVar[Literal["flat", "hall"]] = "hall"
+    action_size: ClassVar[int] = 4
+    goal_radius_m: ClassVar[float] = 1.0
+
+    def __init__(
+        self,
+        *,
+        difficulty: float = 0.5,
+        max_speed_mps: float | None = None,
+        camera: Camera | None = None,
+        **options: Any,
+    ) -> None:
+        if not 0 <= difficulty <= 1:
+            raise ValueError(f"difficulty is {difficulty}, but it must lie in [0, 1]")
+        self.difficulty = difficulty
+        self.disturbance = DisturbanceParameters(
+            gust_mps=3.0 * difficulty, kicks_per_s=difficulty, kick_radps=8.0 + 8.0 * difficulty
+        )
+        super().__init__(make_quad(max_speed_mps, camera), **options)
+
+    def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
+        start, goal, field = self._start_and_goal(rng)
+        path = geodesic_path(field, start, goal, flies=True)
+        way = Way(np.array([start, goal]) if path is None else path)
+        count = round((0.1 + 0.3 * self.difficulty) * way.length)
+        speeds = (0.5 + 1.5 * self.difficulty, 1.5 + 3.0 * self.difficulty)
+        self._obstacles = draw_obstacles(self.backend, way, count, speeds, rng)
+        yaw = math.atan2(*(goal - start)[1::-1]) + rng.uniform(-0.3, 0.3)
+        self._quad = Quadrotor(start, yaw)
+        self._disturbance = Disturbance(self.disturbance, np.random.default_rng(rng.integers(2**62)))
+        shortest = float(field(start[None])[0])
+        limit = TIME_FACTOR * shortest / self.robot.max_speed_mps + TIME_EXTRA_S
+        return EpisodePlan(BodyState(yaw_pose(start, yaw)), goal, shortest, limit)
+
+    def _advance(self, action: NDArray[np.float64], rng: np.random.Generator) -> Sequence[BodyState]:
+        velocity = action[:3] * self.robot.max_speed_mps
+        velocity /= max(1.0, float(np.linalg.norm(action[:3])))
+        command = (*velocity, action[3] * self.robot.max_yaw_rate_radps)
+        wind, push = self._disturbance.step(self.dt_s)
+        states = []
+        for _ in range(PARTS):
+            self._quad.step(command, self.dt_s / PARTS, wind, push, substeps=8 // PARTS)
+            motion = self._quad.motion
+            states.append(BodyState(motion.pose, motion.linear_velocity, motion.angular_velocity))
+        return states
+
+    def _movers_at(self, time_s: float) -> tuple[Mover, ...]:
+        return tuple(obstacle.at(time_s) for obstacle in self._obstacles)
+
+    def _start_and_goal(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], DistanceField]:
+        """Start and goal at opposite ends of a generated course, far apart in any other scene."""
+        body = self.robot.body
+        ends = course_ends(self._scene)
+        for _ in range(10):
+            points = self.backend.sample_free(rng, body, 400, margin_m=0.3)
+            if ends is None:
+                starts = points[:1]
+                apart = np.linalg.norm(points - starts, axis=1)
+                goals = points[np.argsort(-apart)[:40]]
+            else:
+                starts, goals = (points[_within(points, rect)] for rect in rng.permuted(ends, axis=0))
+            if not (len(starts) and len(goals)):
+                continue
+            field = self.backend.distance_field(goals[0], body)
+            ways = field(starts)
+            far = np.isfinite(ways) & (ways >= MIN_WAY_M)
+            if far.any():
+                return starts[int(np.argmax(far))], goals[0], field
+        raise NoEpisodeError(
+            f"scene {self.backend.name!r} has no start and goal {MIN_WAY_M} m apart for this robot: "
+            "use a larger scene"
+        )
+
+
+def course_ends(scene: str) -> NDArray[np.float64] | None:
+    """Rectangles (2, 4) ``x0 y0 x1 y1`` named start and goal in a scene's sidecar, None without them."""
+    sidecar = resolve_scene(scene).with_suffix(".json")
+    if not sidecar.exists():
+        return None
+    rects = {area["name"]: area["rect"] for area in json.loads(sidecar.read_text()).get("spawn", [])}
+    if not {"start", "goal"} <= rects.keys():
+        return None
+    return np.array([rects["start"], rects["goal"]], dtype=np.float64)
+
+
+def _within(points: NDArray[np.float64], rect: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return ((points[:, :2] >= rect[:2]) & (points[:, :2] <= rect[2:])).all(axis=1)

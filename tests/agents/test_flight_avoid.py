@@ -1,0 +1,227 @@
+"""The flying agent in analytic worlds of pillars, flown with the real dynamics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from asyncmde_sim.agents.flight_avoid import FlightAvoidAgent
+from asyncmde_sim.agents.flight_memory import CameraState, SpaceMemory, View
+from asyncmde_sim.agents.flight_plan import free_reach, predict
+from asyncmde_sim.envs.quadrotor import Quadrotor
+from asyncmde_sim.envs.robots import RobotSpec
+from asyncmde_sim.scenes.backend import RobotBody
+from asyncmde_sim.scenes.camera import Camera
+
+DT_NS = round(1e9 / 60)
+DT = DT_NS * 1e-9
+MOUNT = np.array([[0, 0, 1, 0.05], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
+CAMERA = Camera(width=112, height=84)
+ROBOT = RobotSpec("quad", RobotBody(0.15, flies=True), CAMERA, MOUNT, DT_NS, 5.0, 3.0, 9.0)
+
+
+@dataclass
+class Pillars:
+    """Endless vertical cylinders (x, y, radius) between a floor at -1.5 m and a ceiling at 1.5 m."""
+
+    pillars: list[tuple[float, float, float]] = field(default_factory=list)
+
+    def depth(self, pose: np.ndarray, camera: Camera = CAMERA) -> np.ndarray:
+        u, v = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
+        f = camera.focal_px
+        rays = np.stack([(u - camera.width / 2) / f, (v - camera.height / 2) / f, np.ones_like(u)], -1)
+        d = rays @ pose[:3, :3].T
+        origin = pose[:3, 3]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            best = np.where(d[..., 2] > 0, (1.5 - origin[2]) / d[..., 2], (-1.5 - origin[2]) / d[..., 2])
+            for x, y, r in self.pillars:
+                ox, oy = origin[0] - x, origin[1] - y
+                a = d[..., 0] ** 2 + d[..., 1] ** 2
+                b = d[..., 0] * ox + d[..., 1] * oy
+                root = b * b - a * (ox * ox + oy * oy - r * r)
+                t = (-b - np.sqrt(root)) / a
+                best = np.where((root > 0) & (t > 0) & (t < best), t, best)
+        return np.where(best < camera.max_range_m, best, 0.0).astype(np.float32)
+
+    def clearance(self, p: np.ndarray, radius: float) -> float:
+        gaps = [math.hypot(p[0] - x, p[1] - y) - r for x, y, r in self.pillars]
+        return min([*gaps, 1.5 - p[2], p[2] + 1.5]) - radius
+
+
+def observe(quad: Quadrotor, goal: np.ndarray, step: int, depth: np.ndarray | None, age_s: float) -> dict:
+    rotation = quad.rotation
+    q = quad.quaternion
+    return {
+        "goal": (rotation.T @ (goal - quad.position)).astype(np.float32),
+        "velocity": (rotation.T @ quad.velocity).astype(np.float32),
+        "gyro": quad.body_rate.astype(np.float32),
+        "odometry": np.concatenate([quad.position, q * (1 if q[0] >= 0 else -1)]).astype(np.float32),
+        "time": np.array([step * DT], np.float32),
+        "has_depth": 0 if depth is None else 1,
+        "depth": np.zeros((84, 112), np.float32) if depth is None else depth,
+        "content_age": np.array([age_s], np.float32),
+    }
+
+
+@dataclass
+class Flight:
+    arrived: bool
+    min_clearance: float
+    top_speed: float
+    seconds: float
+
+
+def fly(
+    world: Pillars,
+    goal=(12.0, 0.0, 0.0),
+    delay_steps: int = 0,
+    agent: FlightAvoidAgent | None = None,
+    seconds: float = 8.0,
+    start_yaw: float = 0.0,
+) -> Flight:
+    agent = agent or FlightAvoidAgent(ROBOT)
+    quad, goal = Quadrotor(yaw_rad=start_yaw), np.array(goal)
+    depths: list[np.ndarray] = []
+    clearance = top = 0.0
+    clearance = math.inf
+    for step in range(round(seconds / DT)):
+        depths.append(world.depth(quad.motion.pose @ MOUNT))
+        depth = depths[step - delay_steps] if step >= delay_steps else None
+        action = agent.act(observe(quad, goal, step, depth, min(step, delay_steps) * DT))
+        assert action.shape == (4,) and np.all(np.abs(action) <= 1)
+        quad.step((*(action[:3] * ROBOT.max_speed_mps), action[3] * ROBOT.max_yaw_rate_radps), DT)
+        clearance = min(clearance, world.clearance(quad.position, ROBOT.body.radius_m))
+        top = max(top, float(np.linalg.norm(quad.velocity)))
+        if np.linalg.norm(goal - quad.position) < 0.6:
+            return Flight(True, clearance, top, (step + 1) * DT)
+        if clearance <= 0:
+            break
+    return Flight(False, clearance, top, seconds)
+
+
+PILLARS = Pillars([(5.0, 0.1, 0.3), (8.0, -0.8, 0.3), (8.0, 0.9, 0.3)])
+
+
+def test_it_flies_fast_through_pillars_without_touching_them():
+    flight = fly(PILLARS)
+    assert flight.arrived and flight.min_clearance > 0.05
+    assert flight.top_speed > 2.5
+
+
+def test_without_avoidance_the_same_flight_collides():
+    flight = fly(PILLARS, agent=FlightAvoidAgent(ROBOT, avoids=False))
+    assert not flight.arrived and flight.min_clearance <= 0
+
+
+def test_in_the_open_it_reaches_nearly_its_top_speed():
+    flight = fly(Pillars(), goal=(20.0, 0.0, 0.0))
+    assert flight.arrived and flight.top_speed > 0.85 * ROBOT.max_speed_mps
+
+
+def test_old_depth_makes_it_slower_but_not_less_safe_in_a_static_world():
+    fresh, old = fly(PILLARS), fly(PILLARS, delay_steps=18, seconds=12.0)
+    assert old.min_clearance > 0.0
+    assert old.seconds > fresh.seconds
+
+
+def test_a_goal_behind_it_is_looked_at_before_it_is_flown_to():
+    flight = fly(Pillars([(-4.0, 0.0, 0.4)]), goal=(-9.0, 0.0, 0.0))
+    assert flight.arrived and flight.min_clearance > 0.0
+
+
+def test_it_hovers_without_an_estimate_and_after_a_reset():
+    agent, quad, goal = FlightAvoidAgent(ROBOT), Quadrotor(), np.array([9.0, 0, 0])
+    for step in range(5):
+        np.testing.assert_array_equal(agent.act(observe(quad, goal, step, None, step * DT)), np.zeros(4))
+    assert agent.act(observe(quad, goal, 5, Pillars().depth(quad.motion.pose @ MOUNT), 0.0))[0] > 0.5
+    agent.reset()
+    np.testing.assert_array_equal(agent.act(observe(quad, goal, 0, None, 0.0)), np.zeros(4))
+
+
+def test_it_repeats_itself():
+    assert fly(PILLARS, seconds=2.0) == fly(PILLARS, seconds=2.0)
+
+
+def test_a_ground_robot_is_refused():
+    rover = RobotSpec("rover", RobotBody(0.18, 0.5), CAMERA, MOUNT, DT_NS, 1.2, 2.5, 2.5)
+    with pytest.raises(ValueError, match="'rover' does not fly"):
+        FlightAvoidAgent(rover)
+
+
+def camera_state(time_s: float = 0.0, x: float = 0.0, yaw: float = 0.0) -> CameraState:
+    c, s = math.cos(yaw), math.sin(yaw)
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    return CameraState(time_s, turn @ MOUNT[:3, :3], np.array([x, 0, 0]), np.zeros(3), np.zeros(3))
+
+
+def view(world: Pillars, state: CameraState, camera: Camera = CAMERA) -> View:
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = state.rotation, state.position
+    return View.of_depth(world.depth(pose, camera), camera, state, 8.0)
+
+
+def test_points_lie_on_the_surfaces_they_were_seen_on():
+    points = view(PILLARS, camera_state(yaw=0.2)).points
+    assert len(points) > 500
+    assert max(abs(PILLARS.clearance(p, 0.0)) for p in points) < 1e-3
+
+
+def test_a_view_knows_what_it_saw_free():
+    memory = SpaceMemory()
+    memory.add(view(PILLARS, camera_state()))
+    probes = np.array([[3.0, 0, 0], [4.5, 0.1, 0], [5.6, 0.1, 0], [-1.0, 0, 0], [1.0, 3.0, 0]])
+    assert memory.seen_free(probes).tolist() == [True, True, False, False, False]
+
+
+def test_what_moved_away_is_forgotten_at_the_next_look_and_the_rest_when_old():
+    memory = SpaceMemory(keep_s=1.0)
+    memory.add(view(PILLARS, camera_state()))
+    pillar = np.array([4.8, 0.1, 0.0])
+
+    def near() -> bool:
+        return bool((np.linalg.norm(memory.points - pillar, axis=1) < 0.3).any())
+
+    assert near()
+    memory.add(view(Pillars(), camera_state(0.1)))
+    assert not near(), "seen to be gone"
+    memory.add(view(PILLARS, camera_state(0.2)))
+    memory.add(view(Pillars(), camera_state(0.3, yaw=2.5)))
+    assert near(), "out of sight is not gone"
+    memory.add(view(Pillars(), camera_state(1.4, yaw=2.5)))
+    assert not near(), "forgotten with time"
+
+
+def test_rolling_shutter_rows_are_placed_where_the_camera_was():
+    camera = Camera(width=112, height=84, readout_s=0.02)
+    spinning = CameraState(0.0, MOUNT[:3, :3], np.zeros(3), np.array([0, 2.0, 0]), np.zeros(3))
+    still = CameraState(0.0, MOUNT[:3, :3], np.zeros(3), np.zeros(3), np.zeros(3))
+    depth = np.full((84, 112), 4.0, np.float32)
+    shift = (View.of_depth(depth, camera, spinning, 8.0).points - View.of_depth(depth, camera, still, 8.0).points)
+    assert np.abs(shift[:, 1]).max() == pytest.approx(0.02, rel=0.05)
+    np.testing.assert_allclose(shift[:, [0, 2]], 0, atol=1e-9)
+
+
+def test_predicted_flights_match_the_dynamics():
+    quad = Quadrotor()
+    for _ in range(60):
+        quad.step((4.0, 0, 0, 0), DT)
+    start, speed = quad.position, quad.velocity
+    lean = 9.81 * quad.rotation[:, 2] / quad.rotation[2, 2] * [1, 1, 0]
+    flown = []
+    for step in range(90):
+        quad.step((2.0, 2.0, 0, 0) if step < 24 else (0, 0, 0, 0), DT)
+        if step % 6 == 5:
+            flown.append(quad.position)
+    flights = predict(np.array([[2.0, 2.0, 0.0]]), start, speed, lean, 0.4, 6.0)[:, 0]
+    n = min(len(flown), len(flights))
+    assert np.abs(flights[:n] - flown[:n]).max() < 0.35
+
+
+def test_free_reach_is_the_distance_to_the_first_blocking_point():
+    points = np.array([[3.0, 0.1, 0], [5.0, 0, 0], [0, -2.0, 0]])
+    directions = np.array([[1.0, 0, 0], [0, 1.0, 0], [0, -1.0, 0]])
+    np.testing.assert_allclose(free_reach(directions, np.zeros(3), points, 0.2, 6.0), [3, 6, 2], atol=1e-6)
+    np.testing.assert_allclose(free_reach(directions, np.zeros(3), np.zeros((0, 3)), 0.2, 6.0), 6)
