@@ -1,0 +1,37 @@
+# make rollout   set everything up in .venv and fly the default rollout
+# make test      set everything up with the development tools, then lint, type check and test
+# PYTHON=python3.12 picks the interpreter; ARGS="--depth oracle" adds options to the rollout.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: rollout test clean
+
+rollout: $(VENV)/.stamp-run
+	$(BIN)/python scripts/rollout.py --env ExtremeMotion-v0 $(ARGS)
+
+test: $(VENV)/.stamp-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy asyncmde_sim scenes envs agents scripts
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) runs
+
+$(VENV)/.stamp-run: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable ".[dev]"
+	touch $@ $(VENV)/.stamp-run
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "$(PYTHON) is missing or not Python 3.10 to 3.13: name another one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) could not make a virtual environment (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }

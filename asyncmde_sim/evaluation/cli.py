@@ -1,0 +1,145 @@
+"""The command line of a rollout: every refusal is one sentence on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium as gym
+import tyro
+from rich.console import Console
+
+from asyncmde_sim.evaluation.config import RolloutConfig
+from asyncmde_sim.evaluation.console import Progress, summary_table
+from asyncmde_sim.evaluation.output import (
+    check_folder,
+    describe,
+    discard_folder,
+    open_folder,
+    write_results,
+)
+from asyncmde_sim.evaluation.rerun_log import RerunLog, check_rerun
+from asyncmde_sim.evaluation.rollout import Results, Rollout, Watcher, prepare, run
+from asyncmde_sim.evaluation.video import VideoLog
+
+VIDEO_EPISODES = 3
+REFUSED = 2
+INTERRUPTED = 130
+
+DESCRIPTION = """Fly or drive episodes with the depth that a device would have delivered in time.
+
+examples:
+
+  python scripts/rollout.py
+      three episodes of ExtremeMotion-v0, async depth on a Jetson's latencies
+  python scripts/rollout.py --depth oracle --latency-ms 250
+      the same with true depth that is a quarter of a second old
+  python scripts/rollout.py --env IndoorDynamic-v0 --device orin-torch --refresh every-9 --episodes 20
+      among people, a slower device, a refresh every nine frames
+  python scripts/rollout.py --env IndoorStatic-v0 --scene my_flat.glb --rerun
+      in a scene of your own, with a recording for the Rerun viewer
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 2 for a refusal, 130 after Ctrl-C."""
+    try:
+        config = tyro.cli(_config, args=arguments, description=DESCRIPTION)
+        check_folder(config.out_dir, config.overwrite)
+        if config.rerun:
+            check_rerun()
+        rollout = prepare(config)
+        open_folder(config.out_dir, describe(config, _robot(rollout)))
+    except (ValueError, OSError, ImportError, gym.error.Error) as error:
+        if isinstance(error, ImportError) and error.name:
+            raise  # a broken installation, not a missing extra that the message names
+        print(_sentence(error), file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print("Interrupted before the first step: nothing was written.", file=sys.stderr)
+        return INTERRUPTED
+    return _run(config, rollout)
+
+
+def _run(config: RolloutConfig, rollout: Rollout) -> int:
+    folder, results = config.out_dir, Results()
+    summary: dict[str, Any] | None = None
+    interrupted = False
+    try:
+        with _interruptible() as interrupts:
+            run(
+                rollout,
+                config.episodes,
+                config.seed,
+                results,
+                _watchers(config, rollout),
+                lambda: bool(interrupts),
+            )
+            interrupted = bool(interrupts)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        rollout.env.close()
+        if results.episode_rows:
+            summary = write_results(results, folder)
+        else:
+            discard_folder(folder)
+    if summary is not None:
+        Console().print(summary_table(config, summary))
+    if not interrupted:
+        print(f"Results: {folder}")
+        return 0
+    done = len(results.episode_rows)
+    if done:
+        print(f"Interrupted: {done} of {config.episodes} episodes had ended, see {folder}.", file=sys.stderr)
+    else:
+        print("Interrupted before an episode had ended: nothing was written.", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _watchers(config: RolloutConfig, rollout: Rollout) -> list[Watcher]:
+    robot, folder = _robot(rollout), config.out_dir
+    watchers: list[Watcher] = [Progress(Console(stderr=True), config.episodes)]
+    if config.video:
+        shown = min(VIDEO_EPISODES, config.episodes)
+        watchers.append(VideoLog(folder / "video.mp4", robot.control_dt_ns, robot.camera.max_range_m, shown))
+    if config.rerun:
+        watchers.append(RerunLog(folder / "recording.rrd", robot.camera))
+    return watchers
+
+
+@functools.wraps(RolloutConfig)
+def _config(*args: Any, **kwargs: Any) -> RolloutConfig:
+    # A function instead of the class: tyro lets its errors through instead of drawing a box around them.
+    return RolloutConfig(*args, **kwargs)
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """The first Ctrl-C is noted in the list, for the next step to see; the second interrupts at once."""
+    noted: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _robot(rollout: Rollout) -> Any:
+    return rollout.env.unwrapped.robot  # type: ignore[attr-defined]
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())

@@ -1,0 +1,106 @@
+"""What a rollout is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asyncmde_sim.envs.registration import ENVIRONMENTS
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """Episodes of one agent in one environment, seeing the depth that one source on one device delivers.
+
+    Args:
+        env: Environment: IndoorStatic-v0, IndoorDynamic-v0 or ExtremeMotion-v0.
+        depth: Depth source: oracle (true depth), foundation (slow path alone), fast (fast path alone),
+            async (both, joined by the memory) or blind (none).
+        device: Whose latencies to charge: a built-in profile (ideal, rtx4090, orin-trt, orin-torch,
+            orin-torch-contended) or a JSON file.
+        refresh: When the slow path starts again: free (as soon as it is done) or every-N frames.
+        latency_ms: Constant latency added to every estimate, milliseconds.
+        weights: Folder of trained weights; the shipped ones if none is given.
+        agent: Who steers.
+        scene: One scene: a name such as hall-val-0003, or a GLB, PLY or OBJ file. Without it every episode
+            draws one of the split's scenes.
+        split: Scenes to draw from: train, val or test.
+        difficulty: Density of obstacles and strength of disturbances, 0 to 1; the environment's own
+            default if none is given.
+        max_speed: Top speed of the robot, m/s; its own default if none is given.
+        image_size: Width and height of the camera's image, pixels; its own default if none is given.
+        backend: Renderer.
+        episodes: Number of episodes.
+        seed: Episode i is reset with seed + i.
+        out: Folder for the results; runs/ENV-DEPTH-DEVICE-seedN if none is given. The results of an earlier
+            rollout in it are replaced.
+        overwrite: Write into a folder that holds other files, too.
+        video: Write video.mp4 of the first episode.
+        rerun: Write recording.rrd of all episodes for the Rerun viewer.
+    """
+
+    env: str = "ExtremeMotion-v0"
+    depth: str = "async"
+    device: str = "orin-trt"
+    refresh: str = "free"
+    latency_ms: float = 0.0
+    weights: str | None = None
+    agent: str = "avoid"
+    scene: str | None = None
+    split: str = "val"
+    difficulty: float | None = None
+    max_speed: float | None = None
+    image_size: tuple[int, int] | None = None
+    backend: str = "raycast"
+    episodes: int = 3
+    seed: int = 0
+    out: Path | None = None
+    overwrite: bool = False
+    video: bool = True
+    rerun: bool = False
+
+    def __post_init__(self) -> None:
+        if self.env not in ENVIRONMENTS:
+            raise ValueError(f"unknown environment {self.env!r}: choose one of {', '.join(ENVIRONMENTS)}")
+        if self.episodes < 1:
+            raise ValueError(f"episodes is {self.episodes}, but a rollout needs at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}, but it must not be negative")
+        if not (math.isfinite(self.latency_ms) and self.latency_ms >= 0):
+            raise ValueError(f"latency_ms is {self.latency_ms}, but it must be finite and not negative")
+        if self.difficulty is not None and not 0 <= self.difficulty <= 1:
+            raise ValueError(f"difficulty is {self.difficulty}, but it must lie between 0 and 1")
+        if self.max_speed is not None and not (math.isfinite(self.max_speed) and self.max_speed > 0):
+            raise ValueError(f"max_speed is {self.max_speed} m/s, but it must be finite and positive")
+
+    @property
+    def out_dir(self) -> Path:
+        """Folder of the results."""
+        if self.out is not None:
+            return self.out
+        device = re.sub(r"[^\w.-]+", "-", Path(self.device).stem)
+        return Path("runs") / f"{self.env}-{self.depth}-{device}-seed{self.seed}"
+
+    def environment_options(self) -> dict[str, Any]:
+        """Keyword arguments of ``gymnasium.make``, without the camera."""
+        options = {
+            "scene": self.scene,
+            "split": self.split,
+            "depth": self.depth,
+            "device": self.device,
+            "refresh": self.refresh,
+            "latency_ms": self.latency_ms,
+            "weights": self.weights,
+            "difficulty": self.difficulty,
+            "max_speed_mps": self.max_speed,
+            "backend": self.backend,
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field as JSON takes it, ``out`` resolved."""
+        return {**dataclasses.asdict(self), "out": str(self.out_dir)}

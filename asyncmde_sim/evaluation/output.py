@@ -1,0 +1,108 @@
+"""The folder of a rollout's results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from asyncmde_sim.depth.weights import find_weights
+from asyncmde_sim.evaluation.config import RolloutConfig
+from asyncmde_sim.evaluation.records import write_json, write_table
+from asyncmde_sim.evaluation.rollout import Results
+
+FORMAT = "asyncmde-sim rollout"
+FILES = (
+    "config.json",
+    "episodes.parquet",
+    "steps.parquet",
+    "summary.json",
+    "video.mp4",
+    "recording.rrd",
+)
+
+
+def check_folder(folder: Path, overwrite: bool = False) -> None:
+    """Check that results can go into a folder, which need not exist yet; changes nothing.
+
+    Raises:
+        ValueError: It is not a folder, cannot be written, or holds other files and ``overwrite`` is false.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise ValueError(f"cannot write results into {folder}: {nearest} is a file, give another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"cannot write results into {folder}: no permission for {nearest}, give another --out"
+        )
+    if folder.is_dir() and not overwrite and any(folder.iterdir()) and not _is_ours(folder):
+        raise ValueError(f"{folder} holds other files: give another --out, or --overwrite to write there")
+
+
+def open_folder(folder: Path, config: dict[str, Any]) -> None:
+    """Make the folder, remove an earlier rollout's files from it and write ``config.json``.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+    write_json(config, folder / "config.json")
+
+
+def discard_folder(folder: Path) -> None:
+    """Take back ``open_folder``: remove ``config.json``, and the folder if it is empty then."""
+    (folder / "config.json").unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def write_results(results: Results, folder: Path) -> dict[str, Any]:
+    """Write both tables and the summary, each whole or not at all; returns the summary."""
+    summary = results.summary()
+    write_table(results.episodes, folder / "episodes.parquet")
+    write_table(results.steps, folder / "steps.parquet")
+    write_json(summary, folder / "summary.json")
+    return summary
+
+
+def describe(config: RolloutConfig, robot: Any) -> dict[str, Any]:
+    """Content of ``config.json``: resolved config, robot, weights, versions."""
+    packages = ("asyncmde-sim", "gymnasium", "numpy", "torch", "embreex", "trimesh")
+    return {
+        "format": FORMAT,
+        "config": config.as_dict(),
+        "robot": {
+            "name": robot.name,
+            "control_dt_ns": robot.control_dt_ns,
+            "max_speed_mps": robot.max_speed_mps,
+            "image_size": [robot.camera.width, robot.camera.height],
+        },
+        "weights": weights_record(config),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
+def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
+    """Name and SHA-256 of each file of the weights that a source uses; None for a source without networks."""
+    if config.depth in ("oracle", "blind"):
+        return None
+    folder = find_weights(config.weights)
+    files = sorted(folder.glob("*.safetensors"))
+    return {
+        "name": folder.name,
+        "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+    }
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("format") == FORMAT

@@ -1,0 +1,195 @@
+"""Runs episodes of one agent in one environment and keeps what happened."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from asyncmde_sim.agents import make_agent
+from asyncmde_sim.evaluation.config import RolloutConfig
+from asyncmde_sim.evaluation.records import (
+    EPISODE_SCHEMA,
+    STEP_SCHEMA,
+    Row,
+    episode_row,
+    step_row,
+    summarise,
+)
+
+Observation = dict[str, Any]
+Info = dict[str, Any]
+
+
+class Agent(Protocol):
+    """Steers a robot."""
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget the last episode."""
+        ...
+
+    def act(self, observation: Observation) -> NDArray[np.float32]:
+        """The action for an observation."""
+        ...
+
+
+class Watcher(Protocol):
+    """Follows a rollout: progress, video, recording."""
+
+    def begin(self, episode: int, observation: Observation, info: Info) -> None:
+        """An episode was reset."""
+        ...
+
+    def step(self, observation: Observation, info: Info, row: Row) -> None:
+        """A step was taken."""
+        ...
+
+    def end(self, row: Row) -> None:
+        """The episode ended; ``row`` is its row of the episode table."""
+        ...
+
+    def close(self) -> None:
+        """The rollout is over, maybe in the middle of an episode."""
+        ...
+
+
+@dataclass
+class Rollout:
+    """An environment and an agent, ready for the first step.
+
+    Args:
+        env: Environment with the depth wrapper.
+        agent: Who steers.
+        first: Observation and info of the first episode's reset.
+    """
+
+    env: gym.Env[Any, Any]
+    agent: Agent
+    first: tuple[Observation, Info]
+
+
+@dataclass
+class Results:
+    """The finished episodes of a rollout so far, and the host time that its steps took."""
+
+    episode_rows: list[Row] = field(default_factory=list)
+    step_tables: list[pa.Table] = field(default_factory=list)
+    steps_taken: int = 0
+    stepping_s: float = 0.0
+
+    @property
+    def episodes(self) -> pa.Table:
+        """Table of the finished episodes."""
+        return pa.Table.from_pylist(self.episode_rows, EPISODE_SCHEMA)
+
+    @property
+    def steps(self) -> pa.Table:
+        """Table of the finished episodes' steps."""
+        return pa.concat_tables([STEP_SCHEMA.empty_table(), *self.step_tables]).combine_chunks()
+
+    @property
+    def steps_per_s(self) -> float | None:
+        """Environment steps per second of host time inside ``env.step``, unfinished episodes included."""
+        return self.steps_taken / self.stepping_s if self.stepping_s > 0 else None
+
+    def summary(self) -> dict[str, Any]:
+        """See ``records.summarise``."""
+        return summarise(self.episodes, self.steps, self.steps_per_s)
+
+
+def prepare(config: RolloutConfig) -> Rollout:
+    """Make everything and reset the first episode, so that whatever is wrong shows before the first step.
+
+    Raises:
+        ValueError: An option or a file's content is wrong; the message says what would be right.
+        OSError: A file is missing or cannot be read.
+    """
+    options = config.environment_options()
+    if config.image_size is not None:
+        options["camera"] = _resized_camera(config)
+    env = gym.make(config.env, disable_env_checker=True, **options)
+    agent = make_agent(config.agent, env.unwrapped.robot)  # type: ignore[attr-defined]
+    return Rollout(env, agent, env.reset(seed=config.seed))
+
+
+def run(
+    rollout: Rollout,
+    episodes: int,
+    seed: int,
+    results: Results,
+    watchers: Sequence[Watcher] = (),
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Run the episodes into ``results``, which holds the finished ones however this ends.
+
+    Args:
+        rollout: What ``prepare`` made; its first reset used ``seed``.
+        episodes: How many.
+        seed: Episode i is reset with ``seed + i``.
+        results: Filled with each episode as it ends.
+        watchers: Are told of everything; ``close`` is called even after an error.
+        should_stop: Asked after each step; when true, the episode is given up and nothing follows.
+    """
+    try:
+        for episode in range(episodes):
+            fresh = rollout.env.reset(seed=seed + episode) if episode else rollout.first
+            if should_stop() or not _run_episode(
+                rollout, fresh, episode, seed + episode, results, watchers, should_stop
+            ):
+                return
+    finally:
+        for watcher in watchers:
+            watcher.close()
+
+
+def _run_episode(
+    rollout: Rollout,
+    fresh: tuple[Observation, Info],
+    episode: int,
+    seed: int,
+    results: Results,
+    watchers: Sequence[Watcher],
+    should_stop: Callable[[], bool],
+) -> bool:
+    env, agent = rollout.env, rollout.agent
+    observation, info = fresh
+    agent.reset(seed=seed)
+    for watcher in watchers:
+        watcher.begin(episode, observation, info)
+    rows: list[Row] = []
+    done = False
+    while not done:
+        action = agent.act(observation)
+        started = time.perf_counter()
+        observation, reward, terminated, truncated, info = env.step(action)
+        results.stepping_s += time.perf_counter() - started
+        results.steps_taken += 1
+        row = step_row(episode, len(rows) + 1, observation, action.tolist(), float(reward), info)
+        rows.append(row)
+        for watcher in watchers:
+            watcher.step(observation, info, row)
+        done = terminated or truncated
+        if should_stop() and not done:
+            return False
+    scene = env.unwrapped.backend.name  # type: ignore[attr-defined]
+    finished = episode_row(episode, seed, scene, rows, info["episode_metrics"])
+    results.episode_rows.append(finished)
+    results.step_tables.append(pa.Table.from_pylist(rows, STEP_SCHEMA))
+    for watcher in watchers:
+        watcher.end(finished)
+    return True
+
+
+def _resized_camera(config: RolloutConfig) -> Any:
+    width, height = config.image_size or (0, 0)
+    plain = gym.make(config.env, depth=None, disable_env_checker=True)
+    camera = plain.unwrapped.robot.camera  # type: ignore[attr-defined]
+    plain.close()
+    return dataclasses.replace(camera, width=width, height=height)

@@ -1,0 +1,17 @@
+"""Runs episodes of an agent and writes their results: ``python scripts/rollout.py --help``."""
+
+import sys
+
+
+def main() -> int:
+    """Load and run the command line; loading takes seconds, so Ctrl-C is met there, too."""
+    try:
+        from asyncmde_sim.evaluation.cli import main as rollout
+    except KeyboardInterrupt:
+        print("Interrupted before the first step: nothing was written.", file=sys.stderr)
+        return 130
+    return rollout()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
