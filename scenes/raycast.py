@@ -32,9 +32,9 @@ class Solid:
         self.shader = Shader(mesh)
         self.centre = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)).astype(np.float64) / 2
         self.radius = float(np.linalg.norm(mesh.vertices - self.centre, axis=1).max())
-        self._embree = EmbreeScene(robust=False)
+        self.embree = EmbreeScene(robust=False)
         self._geometry = TriangleMesh(
-            self._embree, np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces)
+            self.embree, np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces)
         )
 
     def cast(
@@ -47,7 +47,7 @@ class Solid:
 
         ``tfar`` is the distance, ``primID`` the face (-1 for a miss), ``u`` and ``v`` its barycentrics.
         """
-        return self._embree.run(origins, directions, dists=limit, output=True)
+        return self.embree.run(origins, directions, dists=limit, output=True)
 
 
 @lru_cache(maxsize=32)
@@ -158,12 +158,23 @@ class RaycastBackend:
             rgb = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
         return Rendering(rgb.reshape(*shape, 3), depth.reshape(shape))
 
+    @property
+    def embree(self) -> EmbreeScene:
+        """The static scene as Embree sees it, for timing."""
+        return self._solid.embree
+
+    def world_rays(
+        self, camera: Camera, motion: RigidMotion, instant_s: float = 0.0
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Origins and directions (H*W, 3) of all pixels, each at its row's time around ``instant_s``."""
+        return _place_rays(pixel_rays(camera), motion.poses_at(_frame_offsets(camera, instant_s)))
+
     def _cast_frame(
         self, camera: Camera, motion: RigidMotion, movers: Sequence[Mover], instant_s: float
     ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
         """Packed colours and planar depths (H*W,) of one sharp frame, rows read out around ``instant_s``."""
         rays = pixel_rays(camera)
-        offsets = instant_s + (row_offsets(camera) if camera.readout_s > 0 else np.zeros(1))
+        offsets = _frame_offsets(camera, instant_s)
         poses = motion.poses_at(offsets)
         hits = self._solid.cast(*_place_rays(rays, poses))
         depth = hits["tfar"]
@@ -276,6 +287,11 @@ class RaycastBackend:
             return function(*args)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
+
+
+def _frame_offsets(camera: Camera, instant_s: float) -> NDArray[np.float64]:
+    """Times (H,) of the rows around an instant, or one time (1,) when all rows share it."""
+    return instant_s + (row_offsets(camera) if camera.readout_s > 0 else np.zeros(1))
 
 
 def _place_rays(

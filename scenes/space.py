@@ -16,6 +16,11 @@ from asyncmde_sim.scenes.clearance import Triangles, clip_slab, sample_surface
 FLOOR_SKIN_M = 0.02
 """What lies lower than this above the floor counts as floor."""
 
+MAX_SLAB_M = 0.3
+"""The largest thickness of a floor."""
+
+_LEVEL_M = 0.04
+
 GROUND_CELL_M = 0.05
 FLIGHT_CELL_M = 0.1
 MAX_FLIGHT_CELLS = 400_000
@@ -27,21 +32,22 @@ CastDown = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 def find_floor(triangles: Triangles) -> float:
     """Height of the floor: the lowest level whose horizontal area is half the largest level's or more.
 
+    Where a second such level lies just above, the two are the sides of a slab and the upper one counts.
+
     Raises:
         ValueError: The scene has no horizontal surface.
     """
     normal = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     area = np.linalg.norm(normal, axis=1) / 2
-    flat = np.abs(normal[:, 2]) > 0.99 * 2 * area
-    up, down = flat & (normal[:, 2] > 0), flat & (normal[:, 2] < 0)
-    chosen = up if area[up].sum() > 0.1 * area[down].sum() else down
-    if not chosen.any():
+    flat = (np.abs(normal[:, 2]) > 0.99 * 2 * area) & (area > 0)
+    if not flat.any():
         raise ValueError("no horizontal surface can be the floor: give a scene with z up (GLB: y up)")
-    height, area = triangles[chosen, :, 2].mean(axis=1), area[chosen]
-    level = np.floor((height - height.min()) / 0.04 + 0.5).astype(int)
+    height, area = triangles[flat, :, 2].mean(axis=1), area[flat]
+    level = np.floor((height - height.min()) / _LEVEL_M + 0.5).astype(int)
     areas = np.bincount(level, weights=area)
-    lowest = level == np.argmax(areas >= areas.max() / 2)
-    return float(np.average(height[lowest], weights=area[lowest]))
+    wide = np.flatnonzero(areas >= areas.max() / 2)
+    floor = level == wide[wide * _LEVEL_M <= wide[0] * _LEVEL_M + MAX_SLAB_M][-1]
+    return float(np.average(height[floor], weights=area[floor]))
 
 
 @dataclass(frozen=True)
