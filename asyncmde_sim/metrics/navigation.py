@@ -85,19 +85,6 @@ def collisions_per_metre(collisions: int, path_m: float) -> float | None:
     return collisions / path_m if path_m > 0 else None
 
 
-def time_to_collision(range_m: float, closing_speed_mps: float, cap_s: float = 60.0) -> float:
-    """True range along the velocity over the closing speed, at most ``cap_s``: nothing ahead, or standing.
-
-    Raises:
-        ValueError: NaN.
-    """
-    if math.isnan(range_m) or math.isnan(closing_speed_mps):
-        raise ValueError(f"range {range_m} m and closing speed {closing_speed_mps} m/s must not be NaN")
-    if closing_speed_mps <= 0:
-        return cap_s
-    return min(max(range_m, 0.0) / closing_speed_mps, cap_s)
-
-
 def min_time_to_collision(times_s: ArrayLike) -> float:
     """The smallest of an episode's times to collision (N,).
 

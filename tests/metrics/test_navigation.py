@@ -14,7 +14,6 @@ from asyncmde_sim.metrics.navigation import (
     rate,
     soft_spl,
     spl,
-    time_to_collision,
     time_under_ttc,
 )
 
@@ -72,17 +71,6 @@ def test_rates():
     assert collisions_per_metre(0, 0.0) is None
     with pytest.raises(ValueError, match="0 episodes"):
         rate([])
-
-
-def test_time_to_collision():
-    assert time_to_collision(3.0, 1.5) == 2.0
-    assert time_to_collision(3.0, 0.0) == time_to_collision(3.0, -1.0) == 60.0
-    assert time_to_collision(math.inf, 1.0) == time_to_collision(math.inf, 0.0) == 60.0
-    assert time_to_collision(-0.1, 1.0) == 0.0
-    assert time_to_collision(100.0, 1.0, cap_s=5.0) == 5.0
-    for bad in ((math.nan, 1.0), (1.0, math.nan)):
-        with pytest.raises(ValueError, match="must not be NaN"):
-            time_to_collision(*bad)
 
 
 def test_an_episodes_times_to_collision():
