@@ -9,8 +9,8 @@ from asyncmde_sim.envs.robots import RobotSpec
 
 AGENTS: dict[str, dict[bool, str]] = {
     "avoid": {
-        False: "asyncmde_sim.agents.rover_avoid:RoverAvoid",
-        True: "asyncmde_sim.agents.flight_avoid:FlightAvoid",
+        False: "asyncmde_sim.agents.rover_avoid:RoverAvoidAgent",
+        True: "asyncmde_sim.agents.flight_avoid:FlightAvoidAgent",
     },
 }
 """Every agent's name, and its class for a robot that flies and one that does not."""

@@ -1,0 +1,78 @@
+"""Routes on an occupancy grid: cost to go by fast marching, descent, straightening."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import skfmm
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from asyncmde_sim.agents.grid import CELL_M, OccupancyGrid
+
+UNSEEN_SPEED = 0.55
+"""Relative speed assumed through what was not seen: a detour through known space may be 1.8 times longer."""
+
+BLOCKED_SPEED = 0.02
+"""Through obstacles: only when there is no other way, and then up to them, waiting for them to go."""
+
+COMFORT_M = 0.25
+"""Extra room within which a route gets slower towards an obstacle."""
+
+MARGIN_M = 2.0
+"""The plan's area reaches this far beyond everything seen."""
+
+
+def plan_route(
+    grid: OccupancyGrid, start: NDArray[np.float64], goal: NDArray[np.float64], room_m: float
+) -> NDArray[np.float64]:
+    """Points (N, 2) from ``start`` to ``goal`` that keep ``room_m`` from obstacles where that is possible."""
+    cells = np.argwhere(grid.seen)
+    ends = OccupancyGrid.index(np.array([start, goal]))
+    low = np.minimum(cells.min(axis=0, initial=ends.min()), ends.min(axis=0)) - round(MARGIN_M / CELL_M)
+    high = np.maximum(cells.max(axis=0, initial=ends.max()), ends.max(axis=0)) + round(MARGIN_M / CELL_M)
+    low, high = np.maximum(low, 0), np.minimum(high, grid.seen.shape[0] - 1)
+    view = slice(low[0], high[0] + 1), slice(low[1], high[1] + 1)
+    speed = _speeds(grid, view, room_m)
+    cost = _cost_to_go(speed, ends[1] - low)
+    path = _descend(cost, ends[0] - low)
+    points = OccupancyGrid.centre(np.array(path) + low)
+    return np.concatenate([start[None], points[1:], goal[None]])
+
+
+def _speeds(grid: OccupancyGrid, view: tuple[slice, slice], room_m: float) -> NDArray[np.float64]:
+    occupied = grid.log_odds[view] > 0
+    speed = np.where(grid.seen[view], 1.0, UNSEEN_SPEED)
+    if occupied.any():
+        room = ndimage.distance_transform_edt(~occupied) * CELL_M
+        speed *= np.clip((room - room_m) / COMFORT_M, 0.3, 1.0)
+        speed[room < room_m] = BLOCKED_SPEED
+    return speed
+
+
+def _cost_to_go(speed: NDArray[np.float64], goal: NDArray[np.intp]) -> NDArray[np.float64]:
+    front = np.ones(speed.shape)
+    front[tuple(goal)] = -1.0
+    return np.asarray(np.ma.filled(skfmm.travel_time(front, speed, dx=CELL_M), np.inf))
+
+
+def _descend(cost: NDArray[np.float64], start: NDArray[np.intp]) -> list[tuple[int, int]]:
+    x, y = int(start[0]), int(start[1])
+    path = [(x, y)]
+    here = float(cost[x, y])
+    for _ in range(4 * sum(cost.shape)):
+        around = cost[max(x - 1, 0) : x + 2, max(y - 1, 0) : y + 2]
+        best = int(around.argmin())
+        dx, dy = divmod(best, around.shape[1])
+        least = float(around[dx, dy])
+        if not least < here:
+            break
+        x, y, here = max(x - 1, 0) + dx, max(y - 1, 0) + dy, least
+        path.append((x, y))
+    return path
+
+
+def wrapped(angle: float) -> float:
+    """The angle in [-pi, pi)."""
+    return (angle + math.pi) % (2 * math.pi) - math.pi

@@ -1,0 +1,171 @@
+"""Obstacle avoidance for the ground robot, on depth alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asyncmde_sim.agents.base import PoseHistory, odometry_pose
+from asyncmde_sim.agents.grid import CELL_M, LocalRoom, OccupancyGrid
+from asyncmde_sim.agents.route import plan_route, wrapped
+from asyncmde_sim.envs.robots import RobotSpec
+from asyncmde_sim.scenes.raycast import pixel_rays
+
+SAFETY_M = 0.035
+"""Beyond the body's radius: half a cell's diagonal."""
+
+REPLAN_S = 0.35
+LOOKAHEAD_M = 1.0
+TURN_GAIN_PER_S = 4.0
+BRAKING = 0.7
+"""Part of the largest braking that the agent counts on."""
+
+CREEP_MPS = 0.25
+"""Top speed where the way ahead was not seen."""
+
+STUCK_S = 4.0
+KEEP_M = 0.7
+"""What is nearer than this is kept when the map is forgotten: low things there are out of the camera's view."""
+
+
+class RoverAvoidAgent:
+    """Maps what the depth shows, plans on it and drives no faster than it can stop within what it saw.
+
+    Each estimate is entered where its frame was captured. Space that was never seen may be planned through,
+    at a price, and entered at a creep. Without an estimate the robot stands still; an old one shortens the
+    way that counts as free. When nothing moves for some seconds the map is forgotten and the robot looks
+    around.
+
+    Args:
+        robot: The robot that it steers.
+    """
+
+    def __init__(self, robot: RobotSpec) -> None:
+        self._robot = robot
+        self._rays = pixel_rays(robot.camera)
+        self._room_m = robot.body.radius_m + SAFETY_M
+        self.reset()
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget the last episode; the agent draws nothing."""
+        self._history = PoseHistory()
+        self._grid = OccupancyGrid(self._robot, self._rays)
+        self._route: NDArray[np.float64] | None = None
+        self._planned_s = -math.inf
+        self._captured_s = -math.inf
+        self._moved_s = 0.0
+        self._look_rad = 0.0
+        self._previous: tuple[float, float] | None = None
+
+    def act(self, observation: dict[str, Any]) -> NDArray[np.float32]:
+        """Fractions (2,) of the top speed and of the top yaw rate."""
+        time_s, age_s = float(observation["time"][0]), float(observation["content_age"][0])
+        pose = odometry_pose(observation["odometry"])
+        self._history.add(time_s, pose)
+        if not observation["has_depth"]:
+            self._moved_s = time_s
+            return np.zeros(2, np.float32)
+        position = pose[:2, 3]
+        yaw = math.atan2(pose[1, 0], pose[0, 0])
+        self._see(observation["depth"], time_s - age_s, position)
+        goal = (pose[:3, :3] @ observation["goal"] + pose[:3, 3])[:2]
+        speed = float(observation["velocity"][0])
+        self._notice_stuck(time_s, speed, position, yaw)
+        if self._look_rad > 0:
+            return np.array([0.0, 0.6], np.float32)
+        if time_s - self._planned_s >= REPLAN_S or self._route is None:
+            self._route = plan_route(self._grid, position, goal, self._room_m)
+            self._planned_s = time_s
+        room = self._grid.room(position, 2.2)
+        bearing = wrapped(self._target_bearing(position, room) - yaw)
+        return self._drive(position, yaw, speed, bearing, room, age_s, float(np.linalg.norm(goal - position)))
+
+    def _see(self, depth: NDArray[np.float32], captured_s: float, position: NDArray[np.float64]) -> None:
+        if captured_s > self._captured_s + 1e-6:
+            self._grid.integrate(depth, self._history.at(captured_s))
+            self._captured_s = captured_s
+        self._grid.visit(position, self._robot.body.radius_m)
+
+    def _notice_stuck(self, time_s: float, speed: float, position: NDArray[np.float64], yaw: float) -> None:
+        before, self._previous = self._previous, (time_s, yaw)
+        if before is not None and self._look_rad > 0:
+            self._look_rad -= abs(wrapped(yaw - before[1]))
+            self._moved_s = time_s
+        if abs(speed) > 0.05:
+            self._moved_s = time_s
+        if time_s - self._moved_s > STUCK_S:
+            self._grid.forget(position, KEEP_M)
+            self._look_rad = 2 * math.pi
+            self._route = None
+            self._moved_s = time_s
+
+    def _target_bearing(self, position: NDArray[np.float64], room: LocalRoom) -> float:
+        """Direction in the odometry frame of the farthest point of the route in a straight free line."""
+        assert self._route is not None
+        ranges = np.linalg.norm(self._route - position, axis=1)
+        nearest = int(np.argmin(ranges))
+        ahead = self._route[nearest:]
+        ranges = ranges[nearest:]
+        within = np.flatnonzero(ranges <= LOOKAHEAD_M)
+        last = int(within[-1]) if len(within) else 0
+        target = ahead[last]
+        for candidate in range(last, 0, -2):
+            span = float(ranges[candidate])
+            steps = np.linspace(0, 1, max(int(span / CELL_M), 2))[:, None]
+            clear, _ = room.at(position + steps * (ahead[candidate] - position))
+            if (clear[1:] >= min(self._room_m + 0.02, clear[0])).all():
+                target = ahead[candidate]
+                break
+            target = ahead[candidate]
+        offset = target - position
+        return math.atan2(offset[1], offset[0])
+
+    def _drive(
+        self,
+        position: NDArray[np.float64],
+        yaw: float,
+        speed: float,
+        bearing: float,
+        room: LocalRoom,
+        age_s: float,
+        to_goal_m: float,
+    ) -> NDArray[np.float32]:
+        robot = self._robot
+        rate = TURN_GAIN_PER_S * bearing
+        rate = min(max(rate, -robot.max_yaw_rate_radps), robot.max_yaw_rate_radps)
+        wanted = robot.max_speed_mps * max(math.cos(bearing), 0.0) ** 3 if abs(bearing) < 1.0 else 0.0
+        wanted = min(wanted, 0.3 + 1.2 * to_goal_m)
+        for part in (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.1):
+            if self._safe(position, yaw, part * wanted, rate, room, age_s):
+                return np.array(
+                    [part * wanted / robot.max_speed_mps, rate / robot.max_yaw_rate_radps], np.float32
+                )
+        return np.array([0.0, rate / robot.max_yaw_rate_radps], np.float32)
+
+    def _safe(
+        self,
+        position: NDArray[np.float64],
+        yaw: float,
+        speed: float,
+        rate: float,
+        room: LocalRoom,
+        age_s: float,
+    ) -> bool:
+        """Whether the arc at this speed and rate is free, and seen, over the way needed to stop on it."""
+        robot = self._robot
+        reaction_s = age_s + 2 * robot.control_dt_ns * 1e-9
+        way = speed * reaction_s + speed**2 / (2 * BRAKING * robot.max_accel_mps2) + 0.08
+        along = np.linspace(0.0, way, max(int(way / CELL_M), 2) + 1)
+        turn = rate / max(speed, 0.1) * along
+        turn = np.clip(turn, -0.5 * math.pi, 0.5 * math.pi)
+        heading = yaw + turn / 2
+        points = position + (along * np.sinc(turn / 2 / math.pi))[:, None] * np.stack(
+            [np.cos(heading), np.sin(heading)], axis=1
+        )
+        clear, seen = room.at(points)
+        if (clear[1:] < np.minimum(self._room_m, clear[0])).any():
+            return False
+        return bool(seen.all()) or speed <= CREEP_MPS
