@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import gymnasium as gym
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from asyncmde_sim.agents import make_agent
+from asyncmde_sim.agents import Agent, make_agent
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import (
     EPISODE_SCHEMA,
@@ -26,18 +24,6 @@ from asyncmde_sim.evaluation.records import (
 
 Observation = dict[str, Any]
 Info = dict[str, Any]
-
-
-class Agent(Protocol):
-    """Steers a robot."""
-
-    def reset(self, seed: int | None = None) -> None:
-        """Forget the last episode."""
-        ...
-
-    def act(self, observation: Observation) -> NDArray[np.float32]:
-        """The action for an observation."""
-        ...
 
 
 class Watcher(Protocol):
