@@ -79,9 +79,7 @@ def score_sequence(
     return DepthScores(float(abs_rel), float(rmse), float(delta1))
 
 
-def _valid_pixels(
-    estimate: Depth, truth: Depth, max_range_m: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _valid_pixels(estimate: Depth, truth: Depth, max_range_m: float) -> tuple[Depth, Depth]:
     if np.shape(estimate) != np.shape(truth):
         raise ValueError(
             f"an estimate of shape {np.shape(estimate)} cannot be scored against true depth of shape "
@@ -90,18 +88,19 @@ def _valid_pixels(
     if not (math.isfinite(max_range_m) and max_range_m > MIN_DEPTH_M):
         raise ValueError(f"max_range_m is {max_range_m}, but it must be finite and above {MIN_DEPTH_M} m")
     valid = (truth > MIN_DEPTH_M) & (truth < max_range_m)
-    pixels = np.asarray(estimate, dtype=np.float64)[valid]
+    index = np.flatnonzero(valid)
+    pixels = np.ravel(estimate)[index]
     if not (np.isfinite(pixels).all() and (pixels >= 0).all()):
         raise ValueError("an estimate is negative or not finite: mark pixels without depth with 0")
-    return pixels, np.asarray(truth, dtype=np.float64)[valid]
+    return pixels, np.ravel(truth)[index]
 
 
-def _fit(estimate: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[float, float]:
+def _fit(estimate: Depth, truth: Depth) -> tuple[float, float]:
     """Scale and shift from the estimate's inverse depth to the true one, where there is an estimate."""
     there = estimate > 0
     if not there.any():
         return 1.0, 0.0
-    x, y = 1 / estimate[there], 1 / truth[there]
+    x, y = (1 / pixels[there].astype(np.float64) for pixels in (estimate, truth))
     centred = x - x.mean()
     variance = float(centred @ centred)
     constant = variance <= len(x) * (1e-9 * float(x.mean())) ** 2
@@ -109,18 +108,15 @@ def _fit(estimate: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[flo
     return scale, float(y.mean() - scale * x.mean())
 
 
-def _align(
-    estimate: NDArray[np.float64], scale: float, shift: float, max_range_m: float
-) -> NDArray[np.float64]:
+def _align(estimate: Depth, scale: float, shift: float, max_range_m: float) -> Depth:
     there = estimate > 0
-    inverse = scale / np.where(there, estimate, 1.0) + shift
+    inverse = scale / np.where(there, estimate, 1.0).astype(np.float64) + shift
     return np.where(there, 1 / np.clip(inverse, 1 / max_range_m, 1 / MIN_DEPTH_M), 0.0)
 
 
-def _frame_scores(
-    estimate: NDArray[np.float64], truth: NDArray[np.float64], max_range_m: float
-) -> tuple[float, float, float]:
+def _frame_scores(estimate: Depth, truth: Depth, max_range_m: float) -> tuple[float, float, float]:
     estimate = np.clip(estimate, MIN_DEPTH_M, max_range_m)
     error = np.abs(estimate - truth)
     ratio = np.maximum(estimate / truth, truth / estimate)
-    return float((error / truth).mean()), math.sqrt(float((error**2).mean())), float((ratio < 1.25).mean())
+    abs_rel, square = (float(values.mean(dtype=np.float64)) for values in (error / truth, error**2))
+    return abs_rel, math.sqrt(square), np.count_nonzero(ratio < 1.25) / ratio.size

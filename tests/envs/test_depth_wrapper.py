@@ -70,7 +70,7 @@ class Pictures(Corridor):
 
 
 class FakeEngines:
-    """Depth is the grey level in dm; the memory is the last refresh's level, and the trust its share of 255."""
+    """Depth is the grey level in dm; the memory is the last refresh's level, the trust its share of 255."""
 
     @property
     def slow(self):
