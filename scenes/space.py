@@ -60,6 +60,8 @@ class FreeSpace:
         floor_m: Height of the floor.
         room_m: Grid of distances from the cell's centre to the nearest obstacle; 0 where not free.
         gap_m: Grid of distances to the nearest free cell; 0 where free.
+        passable: Grid of the cells that ways lead through: the free ones, and those beside them where the
+            body fits somewhere in the cell (without these, ways around corners come out too long).
         nearest: Flat index of that cell.
         reach_m: A point farther than this from a free cell has no way anywhere.
     """
@@ -69,13 +71,9 @@ class FreeSpace:
     floor_m: float
     room_m: NDArray[np.float32]
     gap_m: NDArray[np.float32]
+    passable: NDArray[np.bool_]
     nearest: NDArray[np.int32]
     reach_m: float
-
-    @property
-    def free(self) -> NDArray[np.bool_]:
-        """Which cells are free."""
-        return self.gap_m == 0
 
     def sample(self, rng: np.random.Generator, count: int, room_m: float) -> NDArray[np.float64]:
         """Random points (count, 3) in free cells whose centres have at least ``room_m`` around them.
@@ -95,32 +93,31 @@ class FreeSpace:
     def distance_field(self, goal: NDArray[np.float64]) -> GridDistance:
         """Geodesic distances to ``goal`` (3,): everywhere ``inf`` when it lies outside the free space."""
         goal = np.asarray(goal, dtype=np.float64)[: len(self.origin)]
+        shape = self.gap_m.shape
+        values = np.full(shape, np.inf, np.float32)
         index = np.floor((goal - self.origin) / self.cell_m).astype(int)
-        values = np.full(self.free.shape, np.inf, np.float32)
-        if not ((index >= 0) & (index < self.free.shape)).all():
-            return GridDistance(self, values)
-        if self.gap_m[tuple(index)] > self.reach_m:
-            return GridDistance(self, values)
-        start = np.unravel_index(self.nearest[tuple(index)], self.free.shape)
-        # Inside a ball of free cells around the goal the way is straight; the front starts on its rim.
-        straight = np.zeros(self.free.shape)
-        for axis, size in enumerate(self.free.shape):
-            centres = self.origin[axis] + (np.arange(size) + 0.5) * self.cell_m - goal[axis]
-            straight = straight + np.expand_dims(
-                centres**2, tuple(other for other in range(self.free.ndim) if other != axis)
+        inside = ((index >= 0) & (index < shape)).all()
+        if not inside or self.gap_m[tuple(index)] > self.reach_m:
+            return GridDistance(self, values, goal, 0.0)
+        start = np.unravel_index(self.nearest[tuple(index)], shape)
+        straight = np.sqrt(
+            sum(
+                np.expand_dims(
+                    (self.origin[axis] + (np.arange(size) + 0.5) * self.cell_m - goal[axis]) ** 2,
+                    tuple(other for other in range(len(shape)) if other != axis),
+                )
+                for axis, size in enumerate(shape)
             )
-        straight = np.sqrt(straight)
-        rim = max(float(straight[start]), self.cell_m) + 1e-6
-        blocked = float(np.min(straight[~self.free], initial=np.inf))
-        rim = max(rim, min(blocked - self.cell_m, 5 * self.cell_m))
-        front = np.ma.MaskedArray(straight - rim, ~self.free)
-        travelled = skfmm.distance(front, dx=self.cell_m)
-        reached = self.free & ~np.ma.getmaskarray(travelled)
-        values[reached] = np.where(
-            straight <= rim, straight, np.maximum(rim + np.ma.getdata(travelled), straight)
-        )[reached]
-        extended = values.ravel()[self.nearest] + self.gap_m
-        return GridDistance(self, np.where(self.gap_m <= self.reach_m, extended, np.inf).astype(np.float32))
+        )
+        # In a ball of passable cells around the goal the way is straight; the front starts on its rim.
+        ball = min(float(np.min(straight[~self.passable], initial=np.inf)) - self.cell_m, 5 * self.cell_m)
+        rim = max(float(straight[start]), self.cell_m, ball) + 1e-6
+        travelled = skfmm.distance(np.ma.MaskedArray(straight - rim, ~self.passable), dx=self.cell_m)
+        reached = self.passable & ~np.ma.getmaskarray(travelled)
+        values[reached] = np.maximum(rim + np.ma.getdata(travelled), straight)[reached]
+        values = np.where(self.passable, values, values.ravel()[self.nearest] + self.gap_m)
+        values[self.gap_m > self.reach_m] = np.inf
+        return GridDistance(self, values, goal, max(ball, 0.0))
 
     def _lift(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         if points.shape[1] == 3:
@@ -130,10 +127,19 @@ class FreeSpace:
 
 @dataclass(frozen=True)
 class GridDistance:
-    """Geodesic distance to one goal, interpolated between the cell centres of a grid."""
+    """Geodesic distance to one goal, interpolated between the cell centres of a grid.
+
+    Args:
+        space: The grid.
+        values: Distances at its cell centres.
+        goal: (D,) the goal; within ``straight_m`` of it the way is a straight line.
+        straight_m: Radius of that ball.
+    """
 
     space: FreeSpace
     values: NDArray[np.float32]
+    goal: NDArray[np.float64]
+    straight_m: float
 
     def __call__(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Distances (N,) in metres from points (N, 3); ``inf`` where there is no way."""
@@ -152,7 +158,9 @@ class GridDistance:
             share[~(inside & np.isfinite(value))] = 0
             total += share * np.where(share > 0, value, 0)
             weight += share
-        return np.where(weight > 1e-9, total / np.maximum(weight, 1e-9), np.inf)
+        distance = np.where(weight > 1e-9, total / np.maximum(weight, 1e-9), np.inf)
+        straight = np.linalg.norm(points[:, :dims] - self.goal, axis=1)
+        return np.where(straight <= self.straight_m, straight, distance)
 
 
 def build_space(
@@ -177,11 +185,7 @@ def build_space(
     origin = low[:dims] - cell
     shape = tuple(np.ceil((high[:dims] - origin) / cell).astype(int) + 1)
 
-    occupied = np.zeros(shape, bool)
-    spots = sample_surface(surface, 0.9 * cell)[:, :dims]
-    index = np.floor((spots - origin) / cell).astype(int)
-    index = index[((index >= 0) & (index < shape)).all(axis=1)]
-    occupied[tuple(index.T)] = True
+    room = _distance_to_points(sample_surface(surface, 0.9 * cell)[:, :dims], origin, cell, shape)
 
     columns = np.stack(np.meshgrid(*(np.arange(n) for n in shape[:2]), indexing="ij"), axis=-1)
     feet = np.empty((shape[0] * shape[1], 3))
@@ -190,12 +194,12 @@ def build_space(
     below = cast_down(feet)
     has_floor = (np.isfinite(below) if body.flies else below < 4 * FLOOR_SKIN_M).reshape(shape[:2])
 
-    room = np.asarray(ndimage.distance_transform_edt(~occupied, sampling=cell), dtype=np.float32)
-    free = (room >= body.radius_m + 0.5 * cell) & (has_floor[..., None] if body.flies else has_floor)
+    near = has_floor[..., None] if body.flies else has_floor
+    near = near & (room >= body.radius_m - cell / 2)
     if body.flies:
         centres = origin[2] + (np.arange(shape[2]) + 0.5) * cell
-        free &= (centres > floor_m + body.radius_m) & (centres < high[2] - body.radius_m)
-    labels, count = ndimage.label(free)
+        near &= (centres > floor_m + body.radius_m) & (centres < high[2] - body.radius_m)
+    labels, count = ndimage.label(near & (room >= body.radius_m))
     if count == 0:
         raise ValueError(
             f"the scene has no free space for a body of radius {body.radius_m} m"
@@ -210,6 +214,34 @@ def build_space(
         floor_m=floor_m,
         room_m=np.where(free, room, 0).astype(np.float32),
         gap_m=gap.astype(np.float32),
+        passable=near & (gap < 1.01 * cell),
         nearest=np.ravel_multi_index(tuple(nearest), shape).astype(np.int32),
         reach_m=body.radius_m + 2 * cell,
     )
+
+
+def _distance_to_points(
+    points: NDArray[np.float64], origin: NDArray[np.float64], cell: float, shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Grid of distances from the cell centres to the nearest points (N, D), finer than the cells.
+
+    Each occupied cell stands for the mean of its points; the nearest occupied cell is found by centres.
+    """
+    index = np.floor((points - origin) / cell).astype(int)
+    inside = ((index >= 0) & (index < shape)).all(axis=1)
+    flat = np.ravel_multi_index(tuple(index[inside].T), shape)
+    size = int(np.prod(shape))
+    count = np.bincount(flat, minlength=size)
+    if not count.any():
+        return np.full(shape, np.inf)
+    nearest = ndimage.distance_transform_edt(
+        count.reshape(shape) == 0, return_distances=False, return_indices=True
+    )
+    nearest = np.ravel_multi_index(tuple(nearest), shape)
+    squared = np.zeros(shape)
+    for axis, length in enumerate(shape):
+        mean = np.bincount(flat, weights=points[inside, axis], minlength=size) / np.maximum(count, 1)
+        centres = origin[axis] + (np.arange(length) + 0.5) * cell
+        other = tuple(k for k in range(len(shape)) if k != axis)
+        squared += (mean[nearest] - np.expand_dims(centres, other)) ** 2
+    return np.sqrt(squared)
