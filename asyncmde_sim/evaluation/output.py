@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from asyncmde_sim.depth.weights import find_weights
+from asyncmde_sim.depth.weights import find_weights, is_ours
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import write_json, write_table
 from asyncmde_sim.evaluation.rollout import Results
@@ -89,13 +89,14 @@ def describe(config: RolloutConfig, robot: Any) -> dict[str, Any]:
 
 
 def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
-    """Name and SHA-256 of each file of the weights that a source uses; None for a source without networks."""
+    """Name and SHA-256 of the files of the weights a source uses; None for a source without networks."""
     if config.depth in ("oracle", "blind"):
         return None
-    folder = find_weights(config.weights)
+    ours = config.weights is None or is_ours(config.weights)
+    folder = find_weights(config.weights) if ours else Path(str(config.weights))
     files = sorted(folder.glob("*.safetensors"))
     return {
-        "name": folder.name,
+        "name": folder.name if ours else config.weights,
         "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
 

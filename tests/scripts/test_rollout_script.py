@@ -1,0 +1,219 @@
+"""Runs the real command line on a tiny budget: one small room, small images, true depth."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import trimesh
+
+from asyncmde_sim.evaluation.cli import main
+from asyncmde_sim.evaluation.records import summarise
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "rollout.py"
+KEYS = [
+    "episodes",
+    "success_rate",
+    "success_ci",
+    "collision_rate",
+    "spl",
+    "abs_rel",
+    "delta1",
+    "streaming_abs_rel",
+    "streaming_delta1",
+    "refresh_age_ms",
+    "content_age_ms",
+    "frames_dropped",
+    "slow_runs",
+    "steps_per_s",
+]
+
+
+def box(extents, centre):
+    return trimesh.creation.box(extents, trimesh.transformations.translation_matrix(centre))
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory) -> str:
+    """A room of 7 x 5 m with a wall in its middle."""
+    parts = [box((7, 5, 0.1), (0, 0, height)) for height in (-0.05, 2.55)]
+    parts.append(box((0.2, 2.0, 2.5), (0, -1.5, 1.25)))
+    for side in (-1, 1):
+        parts.append(box((7, 0.1, 2.5), (0, 2.5 * side, 1.25)))
+        parts.append(box((0.1, 5, 2.5), (3.5 * side, 0, 1.25)))
+    mesh = trimesh.util.concatenate(parts)
+    mesh.visual.vertex_colors = np.random.default_rng(0).integers(60, 255, (len(mesh.vertices), 4), np.uint8)
+    path = tmp_path_factory.mktemp("scene") / "room.ply"
+    mesh.export(path)
+    return str(path)
+
+
+def arguments(room: str, out: Path, *more: str) -> list[str]:
+    options = ["--env", "IndoorStatic-v0", "--depth", "oracle", "--scene", room, "--image-size", "48", "36"]
+    return [*options, "--episodes", "1", "--out", str(out), *more]
+
+
+@pytest.fixture(scope="module")
+def finished(room, tmp_path_factory) -> Path:
+    """The folder of one finished rollout of two episodes."""
+    out = tmp_path_factory.mktemp("rollout") / "out"
+    assert main(arguments(room, out, "--episodes", "2")) == 0
+    return out
+
+
+def test_a_rollout_leaves_its_files(finished):
+    assert {path.name for path in finished.iterdir()} == {
+        "config.json",
+        "episodes.parquet",
+        "steps.parquet",
+        "summary.json",
+        "video.mp4",
+    }
+    summary = json.loads((finished / "summary.json").read_text())
+    assert set(KEYS) <= summary.keys()
+    config = json.loads((finished / "config.json").read_text())
+    assert config["config"]["image_size"] == config["robot"]["image_size"] == [48, 36]
+
+
+def test_the_summary_follows_from_the_tables(finished):
+    episodes, steps = (pq.read_table(finished / f"{name}.parquet") for name in ("episodes", "steps"))
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summarise(episodes, steps, summary["steps_per_s"]) == summary
+    assert episodes["steps"].to_pylist() == [steps["episode"].to_pylist().count(e) for e in (0, 1)]
+
+
+def test_true_depth_has_no_error_and_no_age(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    assert (summary["abs_rel"], summary["delta1"], summary["content_age_ms"]) == (0.0, 1.0, 0.0)
+    assert summary["streaming_abs_rel"] == 0.0
+
+
+def test_the_same_seed_gives_the_same_bytes_and_a_later_latency_others(room, finished, tmp_path):
+    assert main(arguments(room, tmp_path / "b", "--episodes", "2", "--no-video")) == 0
+    assert not (tmp_path / "b" / "video.mp4").exists()
+    for name in ("episodes.parquet", "steps.parquet"):
+        assert (finished / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert main(arguments(room, tmp_path / "b", "--latency-ms", "200", "--no-video")) == 0
+    summary = json.loads((tmp_path / "b" / "summary.json").read_text())
+    assert summary["episodes"] == 1
+    assert 150 < summary["content_age_ms"] < 210
+    assert summary["abs_rel"] == 0.0 < summary["streaming_abs_rel"]
+
+
+def test_the_script_prints_one_table_that_fits(room, tmp_path):
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *arguments(room, tmp_path / "out", "--no-video")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    for word in ("success", "collisions", "SPL", "AbsRel", "refresh", "dropped", "slow path", "steps/s"):
+        assert word in done.stdout
+    assert "episode 1/1" in done.stderr
+
+
+def test_help_teaches_with_examples(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    assert "python scripts/rollout.py --depth oracle --latency-ms 250" in capsys.readouterr().out
+
+
+def test_ctrl_c_keeps_the_finished_episodes(room, tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, *arguments(room, out, "--episodes", "1000")],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        lines = [process.stderr.readline(), process.stderr.readline()]
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "episode 2/1000" in lines[1]
+    assert "Traceback" not in rest and "Interrupted:" in rest
+    summary = json.loads((out / "summary.json").read_text())
+    steps = pq.read_table(out / "steps.parquet")
+    assert summary["episodes"] == pq.read_table(out / "episodes.parquet").num_rows >= 2
+    assert set(steps["episode"].to_pylist()) == set(range(summary["episodes"]))
+    assert not list(out.glob(".*"))
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+REFUSALS = {
+    "environment": (["--env", "Outdoor-v0"], "ExtremeMotion-v0"),
+    "source": (["--depth", "sonar"], "oracle"),
+    "device": (["--device", "abacus"], "orin-trt"),
+    "refresh": (["--refresh", "sometimes"], "every-N"),
+    "agent": (["--agent", "kamikaze"], "avoid"),
+    "scene": (["--scene", "attic-val-0000"], "flat"),
+    "scene file": (["--scene", "nowhere.glb"], "nowhere.glb"),
+    "split": (["--split", "dev"], "val"),
+    "renderer": (["--backend", "crayons"], "raycast"),
+    "episodes": (["--episodes", "0"], "at least 1"),
+    "weights": (["--depth", "async", "--weights", "nowhere"], "nowhere"),
+    "camera": (["--image-size", "16", "16"], "32"),
+    "latency": (["--latency-ms", "-1"], "not negative"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_bad_option_is_refused_in_one_sentence_before_anything_is_written(case, room, tmp_path, capsys):
+    options, hint = REFUSALS[case]
+    assert_refused(main(arguments(room, tmp_path / "out", *options)), hint, tmp_path / "out", capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "option", "hint"),
+    [
+        ("slow.json", "{", "--device", "slow.json"),
+        ("slow.json", '{"name": "x", "source": "y", "fast_ms": -3}', "--device", "slow.json"),
+        ("broken.glb", "not a glb", "--scene", "broken.glb"),
+        ("empty.ply", "ply\nformat ascii 1.0\nend_header\n", "--scene", "empty.ply"),
+    ],
+)
+def test_a_broken_file_is_refused(name, content, option, hint, room, tmp_path, capsys):
+    path = write(tmp_path / name, content)
+    assert_refused(main(arguments(room, tmp_path / "out", option, path)), hint, tmp_path / "out", capsys)
+
+
+def test_a_scene_without_free_space_is_refused(room, tmp_path, capsys):
+    box((0.3, 0.3, 0.3), (0, 0, 0)).export(tmp_path / "brick.ply")
+    code = main(arguments(room, tmp_path / "out", "--scene", str(tmp_path / "brick.ply")))
+    assert_refused(code, "brick", tmp_path / "out", capsys)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(room, tmp_path, capsys):
+    path = write(tmp_path / "file", "")
+    assert_refused(main(arguments(room, Path(path) / "out")), "is a file", Path(path) / "out", capsys)
+    (tmp_path / "full").mkdir()
+    write(tmp_path / "full" / "thesis.txt", "")
+    assert main(arguments(room, tmp_path / "full")) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def assert_refused(code: int, hint: str, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = capsys.readouterr()
+    assert code == 2
+    assert hint in printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert printed.out == ""
+    assert not out.exists()
