@@ -9,7 +9,10 @@ import skfmm
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from asyncmde_sim.agents.grid import CELL_M, OccupancyGrid
+from asyncmde_sim.agents.grid import CELL_M, SIZE, OccupancyGrid
+
+COARSE = 2
+"""Cells of the occupancy grid along one cell of the plan."""
 
 UNSEEN_SPEED = 0.55
 """Relative speed assumed through what was not seen: a detour through known space may be 1.8 times longer."""
@@ -28,33 +31,42 @@ def plan_route(
     grid: OccupancyGrid, start: NDArray[np.float64], goal: NDArray[np.float64], room_m: float
 ) -> NDArray[np.float64]:
     """Points (N, 2) from ``start`` to ``goal`` that keep ``room_m`` from obstacles where that is possible."""
-    cells = np.argwhere(grid.seen)
     ends = OccupancyGrid.index(np.array([start, goal]))
-    low = np.minimum(cells.min(axis=0, initial=ends.min()), ends.min(axis=0)) - round(MARGIN_M / CELL_M)
-    high = np.maximum(cells.max(axis=0, initial=ends.max()), ends.max(axis=0)) + round(MARGIN_M / CELL_M)
-    low, high = np.maximum(low, 0), np.minimum(high, grid.seen.shape[0] - 1)
-    view = slice(low[0], high[0] + 1), slice(low[1], high[1] + 1)
-    speed = _speeds(grid, view, room_m)
-    cost = _cost_to_go(speed, ends[1] - low)
-    path = _descend(cost, ends[0] - low)
-    points = OccupancyGrid.centre(np.array(path) + low)
-    return np.concatenate([start[None], points[1:], goal[None]])
+    low, high = _area(grid, ends)
+    speed = _speeds(grid, (slice(low[0], high[0]), slice(low[1], high[1])), room_m)
+    cost = _cost_to_go(speed, (ends[1] - low) // COARSE)
+    path = np.array(_descend(cost, (ends[0] - low) // COARSE))
+    points = OccupancyGrid.centre(path * COARSE + low) + (COARSE - 1) / 2 * CELL_M
+    return np.concatenate([start[None], points[1:-1], goal[None]])
+
+
+def _area(grid: OccupancyGrid, ends: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Bounds of the cells to plan on: everything seen and both ends, with a margin, in whole coarse cells."""
+    seen = [np.flatnonzero(grid.seen.any(axis=1 - axis)) for axis in (0, 1)]
+    margin = round(MARGIN_M / CELL_M)
+    low = np.minimum([s.min(initial=SIZE) for s in seen], ends.min(axis=0)) - margin
+    high = np.maximum([s.max(initial=0) for s in seen], ends.max(axis=0)) + margin
+    low = np.maximum(low, 0) // COARSE * COARSE
+    high = np.minimum(high, SIZE) // COARSE * COARSE
+    return low, high
 
 
 def _speeds(grid: OccupancyGrid, view: tuple[slice, slice], room_m: float) -> NDArray[np.float64]:
+    """Relative speed of each coarse cell: that of its best cell."""
     occupied = grid.log_odds[view] > 0
     speed = np.where(grid.seen[view], 1.0, UNSEEN_SPEED)
     if occupied.any():
         room = ndimage.distance_transform_edt(~occupied) * CELL_M
         speed *= np.clip((room - room_m) / COMFORT_M, 0.3, 1.0)
         speed[room < room_m] = BLOCKED_SPEED
-    return speed
+    width, height = speed.shape
+    return speed.reshape(width // COARSE, COARSE, height // COARSE, COARSE).max(axis=(1, 3))
 
 
 def _cost_to_go(speed: NDArray[np.float64], goal: NDArray[np.intp]) -> NDArray[np.float64]:
     front = np.ones(speed.shape)
     front[tuple(goal)] = -1.0
-    return np.asarray(np.ma.filled(skfmm.travel_time(front, speed, dx=CELL_M), np.inf))
+    return np.asarray(np.ma.filled(skfmm.travel_time(front, speed, dx=COARSE * CELL_M), np.inf))
 
 
 def _descend(cost: NDArray[np.float64], start: NDArray[np.intp]) -> list[tuple[int, int]]:

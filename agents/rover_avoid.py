@@ -17,7 +17,7 @@ from asyncmde_sim.scenes.raycast import pixel_rays
 SAFETY_M = 0.035
 """Beyond the body's radius: half a cell's diagonal."""
 
-REPLAN_S = 0.35
+REPLAN_S = 0.5
 LOOKAHEAD_M = 1.0
 TURN_GAIN_PER_S = 4.0
 BRAKING = 0.7
@@ -28,7 +28,7 @@ CREEP_MPS = 0.25
 
 STUCK_S = 4.0
 KEEP_M = 0.7
-"""What is nearer than this is kept when the map is forgotten: low things there are out of the camera's view."""
+"""What is nearer than this is not forgotten with the map: low things there are out of the camera's view."""
 
 
 class RoverAvoidAgent:
