@@ -203,7 +203,7 @@ class AsyncSource:
             elif run.path == "fast" and event.kind == "start":
                 self._in_flight = self._run_fast(run)
             elif run.path == "fast":
-                self._newest, self._in_flight = self._in_flight, None
+                self._newest = self._in_flight
         return self._newest
 
     def _run_fast(self, run: Run) -> Estimate:

@@ -99,6 +99,18 @@ def test_latencies_of_one_path_do_not_depend_on_the_other_paths_draws(make_profi
     assert lengths[0] == lengths[1]
 
 
+def test_the_two_paths_draw_independently(make_profile, make_frames):
+    samples = tuple(range(1000))
+    schedule = Schedule(make_profile(fast=samples, slow=samples), EveryN(1), seed=0)
+    events = events_of(schedule, make_frames(range(0, 400_000, 2000)), 400_000)
+    slow, fast = (
+        [e.run.end_ns - e.run.start_ns for e in events if e.kind == "start" and e.run.path == path]
+        for path in ("slow", "fast")
+    )
+    count = min(len(slow), len(fast))
+    assert abs(np.corrcoef(slow[:count], fast[:count])[0, 1]) < 0.3
+
+
 @pytest.mark.parametrize(
     ("refresh", "slow", "started"),
     [
