@@ -225,7 +225,8 @@ def _distance_to_points(
 ) -> NDArray[np.float64]:
     """Grid of distances from the cell centres to the nearest points (N, D), finer than the cells.
 
-    Each occupied cell stands for the mean of its points; the nearest occupied cell is found by centres.
+    Each occupied cell stands for the mean of its points. The nearest occupied cell is found by centres,
+    which can pick the wrong side of a narrow passage, so what the neighbours found is tried as well.
     """
     index = np.floor((points - origin) / cell).astype(int)
     inside = ((index >= 0) & (index < shape)).all(axis=1)
@@ -234,14 +235,22 @@ def _distance_to_points(
     count = np.bincount(flat, minlength=size)
     if not count.any():
         return np.full(shape, np.inf)
-    nearest = ndimage.distance_transform_edt(
+    found = ndimage.distance_transform_edt(
         count.reshape(shape) == 0, return_distances=False, return_indices=True
     )
-    nearest = np.ravel_multi_index(tuple(nearest), shape)
-    squared = np.zeros(shape)
+    found = np.pad(np.ravel_multi_index(tuple(found), shape), 1, mode="edge")
+    axes = range(len(shape))
+    means, centres = [], []
     for axis, length in enumerate(shape):
-        mean = np.bincount(flat, weights=points[inside, axis], minlength=size) / np.maximum(count, 1)
-        centres = origin[axis] + (np.arange(length) + 0.5) * cell
-        other = tuple(k for k in range(len(shape)) if k != axis)
-        squared += (mean[nearest] - np.expand_dims(centres, other)) ** 2
-    return np.sqrt(squared)
+        means.append(np.bincount(flat, weights=points[inside, axis], minlength=size) / np.maximum(count, 1))
+        line = origin[axis] + (np.arange(length) + 0.5) * cell
+        centres.append(np.expand_dims(line, tuple(other for other in axes if other != axis)))
+    best = np.full(shape, np.inf)
+    for shift in [
+        (0,) * len(shape),
+        *(tuple(step * (k == axis) for k in axes) for axis in axes for step in (-1, 1)),
+    ]:
+        nearest = found[tuple(slice(1 + move, 1 + move + n) for move, n in zip(shift, shape, strict=True))]
+        squared = sum((means[axis][nearest] - centres[axis]) ** 2 for axis in axes)
+        np.minimum(best, squared, out=best)
+    return np.sqrt(best)
