@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,15 @@ from asyncmde_sim.scenes.space import FLOOR_SKIN_M, FreeSpace, build_space, find
 
 
 class Solid:
-    """One mesh, ready for rays: its Embree scene, its colours and its bounding sphere."""
+    """One mesh, ready for rays: its Embree scene, its colours and its bounding box and sphere."""
 
     def __init__(self, mesh: SurfaceMesh) -> None:
         self.mesh = mesh
         self.shader = Shader(mesh)
-        self.centre = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)).astype(np.float64) / 2
-        self.radius = float(np.linalg.norm(mesh.vertices - self.centre, axis=1).max())
+        low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+        self.box = np.array(list(product(*zip(low, high, strict=True))), dtype=np.float64)
+        self.centre = self.box.mean(axis=0)
+        self.radius = float(np.linalg.norm(self.box - self.centre, axis=1).max())
         self.embree = EmbreeScene(robust=False)
         self._geometry = TriangleMesh(
             self.embree, np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces)
@@ -134,7 +137,6 @@ class RaycastBackend:
         """Render the camera moving by ``motion``; every ray is cast at its own time."""
         if camera.noise_std > 0 and rng is None:
             raise ValueError(f"noise_std is {camera.noise_std}, so render needs rng to draw the noise from")
-        shape = (camera.height, camera.width)
         instants = exposure_offsets(camera)
         light: NDArray[np.float32] | None = None
         colour, depth = None, None
@@ -156,7 +158,7 @@ class RaycastBackend:
             if rng is not None and camera.noise_std > 0:
                 grey += np.float32(camera.noise_std) * rng.standard_normal(grey.shape, dtype=np.float32)
             rgb = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-        return Rendering(rgb.reshape(*shape, 3), depth.reshape(shape))
+        return Rendering(rgb, depth)
 
     @property
     def embree(self) -> EmbreeScene:
@@ -172,25 +174,28 @@ class RaycastBackend:
     def _cast_frame(
         self, camera: Camera, motion: RigidMotion, movers: Sequence[Mover], instant_s: float
     ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
-        """Packed colours and planar depths (H*W,) of one sharp frame, rows read out around ``instant_s``."""
+        """Packed colours and planar depths (H, W) of one sharp frame, rows read out around ``instant_s``."""
         rays = pixel_rays(camera)
         offsets = _frame_offsets(camera, instant_s)
         poses = motion.poses_at(offsets)
         hits = self._solid.cast(*_place_rays(rays, poses))
-        depth = hits["tfar"]
-        colour = self._solid.shader.shade(hits["primID"], hits["u"], hits["v"])
+        colour = self._solid.shader.shade(hits["primID"], hits["u"], hits["v"]).reshape(rays.shape[:2])
+        depth = hits["tfar"].reshape(rays.shape[:2])
         for mover in movers:
             solid = self._mover(mover.kind)
-            relative = np.linalg.inv(mover.motion.poses_at(offsets)) @ poses
-            chosen = _near_sphere(rays, relative, solid.centre, solid.radius, depth)
-            if len(chosen) == 0:
+            relative = _inverse(mover.motion.poses_at(offsets)) @ poses
+            window = _window(rays, relative, solid.box)
+            if window is None:
                 continue
-            origins, directions = _place_rays(rays, relative)
-            hits = solid.cast(origins[chosen], directions[chosen], depth[chosen])
-            found = np.flatnonzero(hits["primID"] >= 0)
-            pixels = chosen[found]
-            depth[pixels] = hits["tfar"][found]
-            colour[pixels] = solid.shader.shade(hits["primID"][found], hits["u"][found], hits["v"][found])
+            nearer, block = depth[window], colour[window]
+            hits = solid.cast(
+                *_place_rays(rays[window], relative[window[0]] if len(relative) > 1 else relative),
+                limit=nearer.ravel(),
+            )
+            found = hits["primID"] >= 0
+            pixels = found.reshape(nearer.shape)
+            nearer[pixels] = hits["tfar"][found]
+            block[pixels] = solid.shader.shade(hits["primID"][found], hits["u"][found], hits["v"][found])
         return colour, depth
 
     def clearance(
@@ -306,22 +311,35 @@ def _place_rays(
     return np.repeat(place, rays.shape[1], axis=0), (rays @ turn).reshape(-1, 3)
 
 
-def _near_sphere(
-    rays: NDArray[np.float32],
-    relative: NDArray[np.float64],
-    centre: NDArray[np.float64],
-    radius: float,
-    depth: NDArray[np.float32],
-) -> NDArray[np.intp]:
-    """Indices of the rays that meet a mover's bounding sphere before the depth found so far."""
-    turn, place = relative[:, :3, :3], relative[:, :3, 3]
-    seen = np.einsum("nij,ni->nj", turn, centre - place)
-    if (seen[:, 2] + radius).max() <= 0:
-        return np.empty(0, np.intp)
-    seen = seen.astype(np.float32)[:, None]
-    along = (rays * seen).sum(axis=-1)
-    length2 = (rays * rays).sum(axis=-1)
-    outside = (seen * seen).sum(axis=-1) - np.float32((radius * 1.001 + 1e-4) ** 2)
-    meets = (along * along >= length2 * outside) & ((along > 0) | (outside <= 0))
-    meets &= seen[..., 2] - np.float32(radius) <= depth.reshape(meets.shape)
-    return np.flatnonzero(meets)
+def _window(
+    rays: NDArray[np.float32], relative: NDArray[np.float64], box: NDArray[np.float64]
+) -> tuple[slice, slice] | None:
+    """The rows and columns that hold every pixel that can see a box, or None.
+
+    ``relative`` (1 or H, 4, 4) are poses of the camera in the box's frame, ``box`` (8, 3) its corners.
+    """
+    seen = (box - relative[:, None, :3, 3]) @ relative[:, :3, :3]
+    ahead = seen[..., 2] > 1e-3
+    if not ahead.any():
+        return None
+    depth = np.where(ahead, seen[..., 2], 1.0)[..., None]
+    low = (seen[..., :2] / depth).min(axis=1).astype(np.float32) - np.float32(1e-4)
+    high = (seen[..., :2] / depth).max(axis=1).astype(np.float32) + np.float32(1e-4)
+    behind = ~ahead.all(axis=1)
+    low[behind], high[behind] = -np.inf, np.inf
+    x, y = rays[..., 0], rays[..., 1]
+    inside = (x >= low[:, :1]) & (x <= high[:, :1]) & (y >= low[:, 1:]) & (y <= high[:, 1:])
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if len(rows) == 0:
+        return None
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _inverse(poses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverses of rigid poses (N, 4, 4)."""
+    inverse = np.zeros_like(poses)
+    turn = poses[:, :3, :3].transpose(0, 2, 1)
+    inverse[:, :3, :3] = turn
+    inverse[:, :3, 3] = -(turn @ poses[:, :3, 3:])[..., 0]
+    inverse[:, 3, 3] = 1
+    return inverse

@@ -101,11 +101,11 @@ class Shader:
 
 
 def unpack(colour: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Packed colours (N,) as (N, 3) uint8."""
-    quads = colour.view(np.uint8).reshape(-1, 4)
-    rgb = np.empty((len(colour), 3), np.uint8)
+    """Packed colours of any shape (...) as (..., 3) uint8."""
+    quads = colour.view(np.uint8).reshape(*colour.shape, 4)
+    rgb = np.empty((*colour.shape, 3), np.uint8)
     for channel in range(3):  # three strided copies are five times faster than one of short rows
-        rgb[:, channel] = quads[:, channel]
+        rgb[..., channel] = quads[..., channel]
     return rgb
 
 
