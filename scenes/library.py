@@ -99,6 +99,7 @@ def _make(folder: Path, name: str, kind: str, split: str, seed: int) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
     try:
+        work.chmod(0o755)
         scene = generate_scene(kind, seed)
         sidecar = json.dumps({"name": name, "split": split, **scene.metadata}, indent=1)
         _write(work / f"{name}.glb", scene.to_glb())

@@ -28,7 +28,7 @@ class Atlas:
     texel_m: float
 
     def uv(self, patch: NDArray[np.int32], st: NDArray[np.float64]) -> NDArray[np.float64]:
-        """glTF texture coordinates (V, 2), origin at the top left, of points ``st`` (V, 2) on patches (V,)."""
+        """glTF texture coordinates (V, 2), from the top left, of points ``st`` (V, 2) on patches (V,)."""
         across = np.where(self.swapped[patch], st[:, 1], st[:, 0])
         down = np.where(self.swapped[patch], st[:, 0], st[:, 1])
         px = self.x[patch] + PAD_PX + across * self.width[patch]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
-from asyncmde_sim.scenes.generate import furniture
 from asyncmde_sim.scenes.generate.floorplan import Room
-from asyncmde_sim.scenes.generate.furniture import METAL, STEEL, any_color, pick
 from asyncmde_sim.scenes.generate.layout import Layout
 from asyncmde_sim.scenes.generate.lighting import Lamp, Lights, Window
+from asyncmde_sim.scenes.generate.parts import METAL, STEEL, any_color, fabric, pick, wood
 from asyncmde_sim.scenes.generate.shapes import Material, Shape
 
 END_ZONE_M = 3.0
@@ -52,9 +52,9 @@ class Obstacle:
         self.shape.bar(start, end, width, m)
         count = max(1, int(np.ceil(np.linalg.norm(end - start) / 0.3)))
         steps = np.linspace(start, end, count + 1)
-        for p, q in zip(steps[:-1], steps[1:], strict=True):
+        for p, q in pairwise(steps):
             low, high = np.minimum(p, q) - width / 2, np.maximum(p, q) + width / 2
-            self.solids.append((tuple(low), tuple(high)))
+            self.solids.append(((low[0], low[1], low[2]), (high[0], high[1], high[2])))
         self.thin += 1
 
 
@@ -95,7 +95,7 @@ def rack(rng: np.random.Generator, hall: Hall, x: float) -> Obstacle:
     dx, dy = (long, deep) if rng.random() < 0.5 else (deep, long)
     px, py = _spot(rng, hall, x, dy / 2)
     x0, y0, x1, y1 = px - dx / 2, py - dy / 2, px + dx / 2, py + dy / 2
-    post, board = Material("painted", any_color(rng)), furniture.wood(rng)
+    post, board = Material("painted", any_color(rng)), wood(rng)
     for a in (x0, x1 - 0.07):
         for b in (y0, y1 - 0.07):
             o.shape.box((a, b, 0), (a + 0.07, b + 0.07, h), post, skip="z")
@@ -127,8 +127,8 @@ def crates(rng: np.random.Generator, hall: Hall, x: float) -> Obstacle:
         if z + side > hall.height - 1.2:
             break
         k = side * rng.uniform(0.8, 1.0) / 2
-        m = furniture.wood(rng) if rng.random() < 0.6 else Material("carton", any_color(rng), (0.6, 0.5, 0.3))
-        o.box((px - k, py - k, z), (px + k, py + k, z + 2 * k), m, skip="z")
+        m = wood(rng) if rng.random() < 0.6 else Material("carton", any_color(rng), (0.6, 0.5, 0.3))
+        o.box((px - k, py - k, z), (px + k, py + k, z + 2 * k), m)
         z += 2 * k
     return o
 
@@ -143,7 +143,7 @@ def hanging(rng: np.random.Generator, hall: Hall, x: float) -> Obstacle:
     if rng.random() < 0.5:
         o.box((px - r, py - r, z), (px + r, py + r, z + h), _paint(rng))
     else:
-        o.shape.prism((px, py, z), r, h, furniture.fabric(rng), 10, r * rng.uniform(0.6, 1.0))
+        o.shape.prism((px, py, z), r, h, fabric(rng), 10, r * rng.uniform(0.6, 1.0))
         o.solids.append(((px - r, py - r, z), (px + r, py + r, z + h)))
     return o
 
@@ -211,13 +211,13 @@ def baffle(rng: np.random.Generator, hall: Hall, x: float) -> Obstacle:
 
 Maker = Callable[[np.random.Generator, Hall, float], Obstacle]
 MAKERS: tuple[tuple[Maker, float], ...] = (
-    (pillar, 0.3),
-    (rack, 0.14),
-    (crates, 0.12),
-    (hanging, 0.2),
-    (beam, 0.06),
-    (cable, 0.1),
-    (gate, 0.08),
+    (pillar, 0.2),
+    (rack, 0.2),
+    (crates, 0.14),
+    (hanging, 0.26),
+    (beam, 0.05),
+    (cable, 0.08),
+    (gate, 0.1),
 )
 
 
@@ -257,6 +257,14 @@ def _apart(a: list[Box], b: list[Box], gap: float) -> bool:
     low_b, high_b = np.array([x[0] for x in b]), np.array([x[1] for x in b])
     between = np.maximum(low_a[:, None] - high_b[None], low_b[None] - high_a[:, None])
     return bool((np.linalg.norm(np.maximum(between, 0), axis=2) >= gap).all())
+
+
+def _gap(a: Obstacle, b: Obstacle, gap: float) -> float:
+    """What two obstacles keep between them: what spans the hall passes close by, or meets a pillar."""
+    spans = [o.kind in ("beam", "cable") for o in (a, b)]
+    if all(spans) or not any(spans):
+        return gap
+    return 0.0 if "pillar" in (a.kind, b.kind) else 0.1
 
 
 def _shell(rng: np.random.Generator, hall: Hall) -> tuple[Shape, Lights]:
@@ -307,8 +315,8 @@ def build_hall(rng: np.random.Generator, difficulty: float) -> Layout:
     gap = 1.2 - 0.4 * difficulty
     shell, lights = _shell(rng, hall)
     obstacles: list[Obstacle] = []
-    spacing = 11.0 - 5.0 * difficulty
-    for x in np.arange(END_ZONE_M + rng.uniform(2, 4), hall.length - END_ZONE_M - 1.5, spacing):
+    spacing = 9.5 - 5.0 * difficulty
+    for x in np.arange(END_ZONE_M + rng.uniform(1.5, 4), hall.length - END_ZONE_M - 1.5, spacing):
         obstacles.append(baffle(rng, hall, float(x + rng.uniform(-0.8, 0.8))))
     makers, weights = [m for m, _ in MAKERS], np.array([w for _, w in MAKERS])
     wanted = round((0.08 + 0.22 * difficulty) * (hall.length - 2 * END_ZONE_M) * hall.width)
@@ -319,7 +327,11 @@ def build_hall(rng: np.random.Generator, difficulty: float) -> Layout:
         new = makers[int(rng.choice(len(makers), p=weights / weights.sum()))](rng, hall, x)
         low, high = np.min([b[0] for b in new.solids], axis=0), np.max([b[1] for b in new.solids], axis=0)
         inside = low[0] > END_ZONE_M and high[0] < hall.length - END_ZONE_M
-        if inside and high[2] <= hall.height and all(_apart(new.solids, o.solids, gap) for o in obstacles):
+        if (
+            inside
+            and high[2] <= hall.height + 0.05
+            and all(_apart(new.solids, o.solids, _gap(new, o, gap)) for o in obstacles)
+        ):
             obstacles.append(new)
     space = Airspace(hall)
     for o in obstacles:

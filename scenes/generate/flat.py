@@ -1,224 +1,50 @@
-"""Furnished flats: pieces are placed only where every room stays reachable."""
+"""Furnished flats: finishes, furniture, fixtures and light."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, label
 
-from asyncmde_sim.scenes.generate import furniture
+from asyncmde_sim.scenes.generate import fixtures, parts
 from asyncmde_sim.scenes.generate.floorplan import (
     REVEAL_M,
-    SIDES,
-    WALL_M,
     FloorPlan,
     Room,
     RoomFinish,
     build_shell,
     draw_plan,
 )
-from asyncmde_sim.scenes.generate.furniture import AGAINST_WALL, ANYWHERE, IN_THE_MIDDLE, Maker, Piece
+from asyncmde_sim.scenes.generate.inventory import AGAINST_WALL, ANYWHERE, IN_THE_MIDDLE
 from asyncmde_sim.scenes.generate.layout import Layout
 from asyncmde_sim.scenes.generate.lighting import Lamp, Lights, Window
+from asyncmde_sim.scenes.generate.placing import FloorGrid, Walls, against_wall, free_standing
 from asyncmde_sim.scenes.generate.shapes import Color, Material, Shape
-
-CELL_M = 0.05
-REACH_M = 0.33
-"""Radius that must pass everywhere: a rover of 0.18 m and a margin of 0.15 m."""
-
-
-class FloorGrid:
-    """Which cells of the floor are taken, and whether a robot still reaches every room."""
-
-    def __init__(self, plan: FloorPlan) -> None:
-        self.plan = plan
-        self.taken = np.ones(
-            (int(np.ceil(plan.width / CELL_M)), int(np.ceil(plan.depth / CELL_M))), dtype=bool
-        )
-        self.kept_clear = np.zeros_like(self.taken)
-        for room in plan.rooms:
-            self.taken[self._cells(room.x0, room.y0, room.x1, room.y1)] = False
-        half = WALL_M / 2 + CELL_M
-        for door in plan.doors:
-            x, y = door.center
-            span = (door.high - door.low) / 2
-            wide, long = (half, span) if door.vertical else (span, half)
-            self.taken[self._cells(x - wide, y - long, x + wide, y + long)] = False
-            wide, long = (0.6, span + 0.05) if door.vertical else (span + 0.05, 0.6)
-            self.kept_clear[self._cells(x - wide, y - long, x + wide, y + long)] = True
-        self.reached = self._reachable(self.taken)
-
-    def _cells(self, x0: float, y0: float, x1: float, y1: float) -> tuple[slice, slice]:
-        low = [max(0, round(v / CELL_M)) for v in (x0, y0)]
-        high = [round(v / CELL_M) for v in (x1, y1)]
-        return slice(low[0], high[0]), slice(low[1], high[1])
-
-    def _reachable(self, taken: np.ndarray) -> np.ndarray:
-        """Cells where the robot's centre can be, connected to the first doorway."""
-        wide = distance_transform_edt(np.pad(~taken, 1))[1:-1, 1:-1] * CELL_M - CELL_M / 2 >= REACH_M
-        parts, _ = label(wide)
-        x, y = self.plan.doors[0].center
-        start = parts[int(x / CELL_M), int(y / CELL_M)]
-        return (parts == start) & (start > 0)
-
-    def claim(self, x0: float, y0: float, x1: float, y1: float) -> bool:
-        """Take a rectangle unless it is not free, blocks a door, or cuts off a room or much of one."""
-        cells = self._cells(x0, y0, x1, y1)
-        if self.taken[cells].any() or self.kept_clear[cells].any():
-            return False
-        taken = self.taken.copy()
-        taken[cells] = True
-        reached = self._reachable(taken)
-        for door in self.plan.doors:
-            x, y = door.center
-            if not reached[int(x / CELL_M), int(y / CELL_M)]:
-                return False
-        for room in self.plan.rooms:
-            inside = self._cells(room.x0, room.y0, room.x1, room.y1)
-            if reached[inside].mean() < 0.13:
-                return False
-        self.taken, self.reached = taken, reached
-        return True
-
-    @property
-    def reachable_area(self) -> float:
-        """Floor area in m2 on which the robot's centre can stand."""
-        return float(self.reached.sum()) * CELL_M**2
-
-
-_YAW = {"west": 0.0, "east": np.pi, "south": np.pi / 2, "north": -np.pi / 2}
-
-
-def _against_wall(
-    rng: np.random.Generator, layout: Layout, grid: FloorGrid, room: Room, maker: Maker
-) -> tuple[str, float, float, float] | None:
-    """Try to put a piece against a wall; where it stands as (side, low, high, height), or None."""
-    piece = maker(rng)
-    for _ in range(10):
-        side = SIDES[int(rng.integers(4))]
-        low, high = room.span(side)
-        if high - low < piece.width + 0.04:
-            continue
-        middle = rng.uniform(low + piece.width / 2 + 0.02, high - piece.width / 2 - 0.02)
-        if rng.random() < 0.4:
-            middle = low + piece.width / 2 + 0.02
-        gap, half = 0.015, piece.width / 2
-        x, y = {
-            "west": (room.x0 + gap, middle),
-            "east": (room.x1 - gap, middle),
-            "south": (middle, room.y0 + gap),
-            "north": (middle, room.y1 - gap),
-        }[side]
-        top = max(float(max(p.origin[2], (p.origin + p.u + p.v)[2])) for p in piece.shape.patches)
-        if any(
-            w.side == side
-            and grid.plan.rooms[w.room] == room
-            and w.low < middle + half
-            and w.high > middle - half
-            and w.bottom < top
-            for w in grid.plan.windows
-        ):
-            continue
-        away = np.array([np.cos(_YAW[side]), np.sin(_YAW[side])])
-        corner = np.array([x, y]) + away * piece.depth
-        across = np.abs([away[1], away[0]]) * half
-        a = np.minimum([x, y], corner) - across
-        b = np.maximum([x, y], corner) + across
-        if grid.claim(*a, *b):
-            layout.put(piece, (x, y, 0.0), _YAW[side])
-            return side, middle - half, middle + half, top
-    return None
-
-
-def _free_standing(
-    rng: np.random.Generator, layout: Layout, grid: FloorGrid, room: Room, piece: Piece, rug: bool
-) -> None:
-    for _ in range(8):
-        quarter = int(rng.integers(4))
-        dx, dy = (piece.depth, piece.width) if quarter % 2 == 0 else (piece.width, piece.depth)
-        if room.x1 - room.x0 < dx + 0.1 or room.y1 - room.y0 < dy + 0.1:
-            continue
-        x = rng.uniform(room.x0 + dx / 2 + 0.05, room.x1 - dx / 2 - 0.05)
-        y = rng.uniform(room.y0 + dy / 2 + 0.05, room.y1 - dy / 2 - 0.05)
-        if not grid.claim(x - dx / 2, y - dy / 2, x + dx / 2, y + dy / 2):
-            continue
-        yaw = quarter * np.pi / 2
-        back = np.array([np.cos(yaw), np.sin(yaw)]) * piece.depth / 2
-        layout.put(piece, (x - back[0], y - back[1], 0.0), yaw)
-        if rug:
-            _rug(rng, layout, room, x, y, dx + 0.5, dy + 0.5)
-        return
 
 
 def _rug(
-    rng: np.random.Generator, layout: Layout, room: Room, x: float, y: float, dx: float, dy: float
+    rng: np.random.Generator, layout: Layout, room: Room, area: tuple[float, float, float, float]
 ) -> None:
-    x0, x1 = max(room.x0 + 0.03, x - dx / 2), min(room.x1 - 0.03, x + dx / 2)
-    y0, y1 = max(room.y0 + 0.03, y - dy / 2), min(room.y1 - 0.03, y + dy / 2)
-    color = furniture.pick(rng, furniture.CARPET_COLORS)
-    carpet = Material("carpet", color, furniture.any_color(rng, 0.1, 0.7), float(rng.uniform(0.12, 0.3)))
+    """A rug of 6 mm that reaches beyond a piece of furniture."""
+    x0, y0 = max(room.x0 + 0.03, area[0] - 0.35), max(room.y0 + 0.03, area[1] - 0.35)
+    x1, y1 = min(room.x1 - 0.03, area[2] + 0.35), min(room.y1 - 0.03, area[3] + 0.35)
+    color = parts.pick(rng, parts.CARPET_COLORS)
+    carpet = Material("carpet", color, parts.any_color(rng, 0.1, 0.7), float(rng.uniform(0.12, 0.3)))
     rug = Shape()
     rug.quad((x0, y0, 0.006), (x1 - x0, 0, 0), (0, y1 - y0, 0), carpet)
     layout.add("rug", rug)
 
 
-def _pictures(
-    rng: np.random.Generator, layout: Layout, plan: FloorPlan, room: Room, index: int, stands: list
-) -> None:
-    """Pictures on free stretches of wall, 3 cm thick, at eye height."""
-    for side in SIDES:
-        low, high = room.span(side)
-        for _ in range(int(rng.integers(1, 4))):
-            w, h = rng.uniform(0.3, 1.0), rng.uniform(0.3, 0.7)
-            if high - low < w + 0.4:
-                continue
-            middle, bottom = rng.uniform(low + w / 2 + 0.15, high - w / 2 - 0.15), rng.uniform(1.2, 1.45)
-            a, b = middle - w / 2 - 0.12, middle + w / 2 + 0.12
-            mine = [
-                d
-                for d in plan.doors
-                if (d.a == index and side == ("east" if d.vertical else "north"))
-                or (d.b == index and side == ("west" if d.vertical else "south"))
-            ]
-            blocked = any(d.low < b and d.high > a for d in mine)
-            blocked |= any(
-                w_.room == index and w_.side == side and w_.low < b and w_.high > a for w_ in plan.windows
-            )
-            blocked |= any(
-                s == side and lo < b and hi > a and top > bottom - 0.1 for s, lo, hi, top in stands
-            )
-            if blocked:
-                continue
-            stands.append((side, a, b, 3.0))
-            frame = Material("picture", furniture.pick(rng, furniture.WOOD_COLORS))
-            board = Shape()
-            board.box(
-                (0, -w / 2, bottom), (0.03, w / 2, bottom + h), furniture.METAL, skip="x", faces={"X": frame}
-            )
-            x, y = {
-                "west": (room.x0, middle),
-                "east": (room.x1, middle),
-                "south": (middle, room.y0),
-                "north": (middle, room.y1),
-            }[side]
-            placed = Shape()
-            placed.place(board, (x, y, 0.0), _YAW[side])
-            layout.add("picture", placed)
-
-
 def _finish(rng: np.random.Generator, name: str) -> RoomFinish:
     wet = name in ("bathroom", "kitchen")
     if wet:
-        light = furniture.pick(rng, ((0.6, 0.6, 0.58), (0.45, 0.4, 0.33), (0.3, 0.33, 0.36)))
+        light = parts.pick(rng, ((0.6, 0.6, 0.58), (0.45, 0.4, 0.33), (0.3, 0.33, 0.36)))
         grout = tuple(0.6 * c for c in light)
         pattern = "chequer" if rng.random() < 0.3 else "tiles"
         floor = Material(pattern, light, (grout[0], grout[1], grout[2]), float(rng.uniform(0.2, 0.45)))
     elif rng.random() < 0.75:
-        floor = Material(
-            "planks", furniture.pick(rng, furniture.WOOD_COLORS), scale=float(rng.uniform(0.09, 0.18))
-        )
+        floor = Material("planks", parts.pick(rng, parts.WOOD_COLORS), scale=float(rng.uniform(0.09, 0.18)))
     else:
-        floor = Material("fabric", furniture.pick(rng, furniture.CARPET_COLORS), furniture.any_color(rng))
-    base = furniture.pick(
+        floor = Material("fabric", parts.pick(rng, parts.CARPET_COLORS), parts.any_color(rng))
+    base = parts.pick(
         rng, ((0.72, 0.7, 0.65), (0.6, 0.66, 0.62), (0.68, 0.58, 0.48), (0.5, 0.58, 0.66), (0.7, 0.68, 0.55))
     )
     second = tuple(float(np.clip(c * rng.uniform(0.72, 1.05), 0.05, 0.9)) for c in base)
@@ -235,6 +61,28 @@ def _finish(rng: np.random.Generator, name: str) -> RoomFinish:
     return RoomFinish(floor, wall, Material("plaster", (0.8, 0.8, 0.78)))
 
 
+def _furnish(
+    rng: np.random.Generator, layout: Layout, grid: FloorGrid, walls: Walls, difficulty: float
+) -> None:
+    """Large pieces first, then what stands in the middle, smaller pieces, and things on the floor."""
+    room = walls.room
+    wall_pieces = AGAINST_WALL[room.name]
+    for maker, chance in wall_pieces[:3]:
+        if rng.random() < chance:
+            against_wall(rng, layout, grid, walls, maker(rng))
+    for maker, chance in IN_THE_MIDDLE[room.name]:
+        if rng.random() < chance:
+            area = free_standing(rng, layout, grid, room, maker(rng))
+            if area is not None and rng.random() < 0.55:
+                _rug(rng, layout, room, area)
+    for maker, chance in wall_pieces[3:]:
+        if rng.random() < chance:
+            against_wall(rng, layout, grid, walls, maker(rng))
+    for _ in range(int(rng.poisson((0.5 + 3.0 * difficulty) * room.area / 14))):
+        maker = ANYWHERE[int(rng.integers(len(ANYWHERE)))]
+        free_standing(rng, layout, grid, room, maker(rng))
+
+
 def _ceiling_lamp(rng: np.random.Generator, layout: Layout, room: Room, height: float) -> Lamp:
     x, y = room.center
     x, y = x + rng.uniform(-0.3, 0.3), y + rng.uniform(-0.3, 0.3)
@@ -243,7 +91,7 @@ def _ceiling_lamp(rng: np.random.Generator, layout: Layout, room: Room, height: 
     lamp = Shape()
     if rng.random() < 0.5:
         z = height - rng.uniform(0.3, 0.55)
-        lamp.bar((x, y, z + 0.1), (x, y, height), 0.012, furniture.METAL)
+        lamp.bar((x, y, z + 0.1), (x, y, height), 0.012, parts.METAL)
         lamp.prism((x, y, z - 0.1), 0.2, 0.2, glow, 10, 0.1)
         z -= 0.05
     else:
@@ -273,31 +121,26 @@ def _window_lights(plan: FloorPlan, radiance: float) -> list[Window]:
 def build_flat(rng: np.random.Generator, difficulty: float) -> Layout:
     """A furnished flat; ``difficulty`` in [0, 1] adds clutter on the floor."""
     plan = draw_plan(rng)
-    trim = furniture.WHITE if rng.random() < 0.7 else furniture.wood(rng)
+    trim = parts.WHITE if rng.random() < 0.7 else parts.wood(rng)
     day = rng.random() < 0.75
     outside = Material("outdoors", (0.75, 0.74, 0.72), emission=1.3 if day else 0.12)
     finishes = [_finish(rng, room.name) for room in plan.rooms]
     layout = Layout(rooms=plan.rooms)
     layout.add("shell", build_shell(plan, finishes, trim, outside))
     grid = FloorGrid(plan)
+    all_walls = [Walls(plan, i) for i in range(len(plan.rooms))]
+    fixtures.front_door(rng, layout, plan, all_walls)
+    curtains = rng.random() < 0.6
     lamps = []
-    for index, room in enumerate(plan.rooms):
-        stands: list[tuple[str, float, float, float]] = []
-        for maker, chance in AGAINST_WALL[room.name][:3]:
-            if rng.random() < chance and (spot := _against_wall(rng, layout, grid, room, maker)):
-                stands.append(spot)
-        for maker, chance in IN_THE_MIDDLE[room.name]:
-            if rng.random() < chance:
-                _free_standing(rng, layout, grid, room, maker(rng), rug=rng.random() < 0.55)
-        for maker, chance in AGAINST_WALL[room.name][3:]:
-            if rng.random() < chance and (spot := _against_wall(rng, layout, grid, room, maker)):
-                stands.append(spot)
-        for _ in range(int(rng.poisson((0.5 + 3.0 * difficulty) * room.area / 16))):
-            _free_standing(
-                rng, layout, grid, room, ANYWHERE[int(rng.integers(len(ANYWHERE)))](rng), rug=False
-            )
-        _pictures(rng, layout, plan, room, index, stands)
+    for index, (room, walls) in enumerate(zip(plan.rooms, all_walls, strict=True)):
+        _furnish(rng, layout, grid, walls, difficulty)
+        for window in (w for w in plan.windows if w.room == index):
+            fixtures.window_dressing(rng, layout, grid, walls, window, curtains and room.name != "bathroom")
+        fixtures.switches(layout, plan, index, walls)
+        fixtures.wall_shelves(rng, layout, walls)
+        fixtures.pictures(rng, layout, walls)
         lamps.append(_ceiling_lamp(rng, layout, room, plan.height))
+    lamps += layout.lights.lamps
     sun = None
     if day and rng.random() < 0.6:
         azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 0.8)
@@ -311,7 +154,7 @@ def build_flat(rng: np.random.Generator, difficulty: float) -> Layout:
         "narrowest_door_m": min(d.high - d.low for d in plan.doors),
         "lowest_door_m": min(d.top for d in plan.doors),
         "reachable_area_m2": grid.reachable_area,
-        "obstacle_density": float(grid.taken.mean() - FloorGrid(plan).taken.mean()),
+        "obstacle_density": grid.furnished_area / sum(r.area for r in plan.rooms),
     }
     layout.doors = [(d.a, d.b, *d.center, d.high - d.low, d.top) for d in plan.doors]
     layout.spawn = [{"name": r.name, "rect": [r.x0, r.y0, r.x1, r.y1]} for r in plan.rooms]

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asyncmde_sim.scenes.generate.shapes import Material, Shape
+from asyncmde_sim.scenes.generate.shapes import Material, Shape, vec
 
 WALL_M = 0.12
 MIN_SIDE_M = 2.5
 DOOR_WIDTH_M = (0.88, 1.0)
 DOOR_HEIGHT_M = (2.0, 2.1)
 REVEAL_M = 0.16
+
+Cell = tuple[float, float, float, float]
 
 SIDES = ("west", "east", "south", "north")
 
@@ -58,6 +60,14 @@ class Door:
     high: float
     top: float
 
+    def side_in(self, room: int) -> str | None:
+        """The side of a room (index) in which this doorway is, or None."""
+        if room == self.a:
+            return "east" if self.vertical else "north"
+        if room == self.b:
+            return "west" if self.vertical else "south"
+        return None
+
     @property
     def center(self) -> tuple[float, float]:
         """Middle of the threshold."""
@@ -89,7 +99,7 @@ class FloorPlan:
     windows: tuple[Opening, ...]
 
 
-def _split(rng: np.random.Generator, width: float, depth: float, count: int) -> list[tuple[float, ...]]:
+def _split(rng: np.random.Generator, width: float, depth: float, count: int) -> list[Cell]:
     cells = [(0.0, 0.0, width, depth)]
     while len(cells) < count:
         sizes = [(c[2] - c[0]) * (c[3] - c[1]) for c in cells]
@@ -108,7 +118,7 @@ def _split(rng: np.random.Generator, width: float, depth: float, count: int) -> 
     return cells
 
 
-def _doors(rng: np.random.Generator, cells: list[tuple[float, ...]]) -> list[Door]:
+def _doors(rng: np.random.Generator, cells: list[Cell]) -> list[Door]:
     """A random spanning tree of the rooms that share enough wall, and some more doorways."""
     candidates = []
     for i, a in enumerate(cells):
@@ -174,13 +184,15 @@ def draw_plan(rng: np.random.Generator) -> FloorPlan:
         return FloorPlan(width, depth, rng.uniform(2.4, 2.8), tuple(rooms), tuple(doors), tuple(windows))
 
 
-def _names(rng: np.random.Generator, cells: list[tuple[float, ...]]) -> list[str]:
+def _names(rng: np.random.Generator, cells: list[Cell]) -> list[str]:
     """The largest room is for living, the smallest a bathroom; the others take what a flat needs."""
     order = np.argsort([-(c[2] - c[0]) * (c[3] - c[1]) for c in cells])
-    kinds = ["living room", *rng.permutation(["bedroom", "kitchen"]), "study", "bedroom"]
-    middle = [str(k) for k in kinds[: len(cells) - 1]]
+    second = ["bedroom", "kitchen"] if rng.random() < 0.5 else ["kitchen", "bedroom"]
+    kinds = [*["living room", *second, "study", "bedroom"][: len(cells) - 1], "bathroom"]
+    if len(cells) == 3:
+        kinds = ["living room", "bedroom", "kitchen"]
     names = [""] * len(cells)
-    for index, kind in zip(order, [*middle, "bathroom" if len(cells) > 3 else "kitchen"], strict=True):
+    for index, kind in zip(order, kinds, strict=True):
         names[index] = kind
     return names
 
@@ -231,11 +243,7 @@ def build_shell(plan: FloorPlan, finishes: list[RoomFinish], trim: Material, out
             corner, along, length = _wall_frame(room, side)
             holes = []
             for door in plan.doors:
-                mine = {
-                    door.a: ("east" if door.vertical else "north"),
-                    door.b: ("west" if door.vertical else "south"),
-                }
-                if mine.get(index) == side:
+                if door.side_in(index) == side:
                     holes.append((*_along(room, side, door.low, door.high), 0.0, door.top, False))
             for window in plan.windows:
                 if window.room == index and window.side == side:
@@ -280,7 +288,7 @@ def _piece(
 ) -> None:
     if high - low > 1e-6 and top - bottom > 1e-6:
         shape.quad(
-            corner + low * along + [0, 0, bottom], (high - low) * along, (0, 0, top - bottom), material
+            corner + low * along + vec(0, 0, bottom), (high - low) * along, (0, 0, top - bottom), material
         )
 
 
@@ -295,7 +303,7 @@ def _window(
     outside: Material,
 ) -> None:
     deep = REVEAL_M * outwards
-    base, head = start + [0, 0, bottom], start + [0, 0, top]
+    base, head = start + vec(0, 0, bottom), start + vec(0, 0, top)
     rise = np.array([0.0, 0.0, top - bottom])
     shape.quad(base, across, deep, trim)
     shape.quad(head + deep, across, -deep, trim)

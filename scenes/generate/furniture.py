@@ -5,95 +5,29 @@ Every piece stands on z = 0 with its back at x = 0, its front towards +x and y =
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
-from asyncmde_sim.scenes.generate.shapes import Color, Material, Shape
+from asyncmde_sim.scenes.generate.parts import (
+    BLACK,
+    DARK,
+    METAL,
+    STEEL,
+    WHITE,
+    Piece,
+    any_color,
+    body,
+    clutter_on,
+    fabric,
+    legs,
+    pick,
+    wood,
+)
+from asyncmde_sim.scenes.generate.shapes import Material, Shape, vec
 
 SEAT_HEIGHT_M = 0.45
 TABLE_HEIGHT_M = 0.74
 BED_HEIGHT_M = 0.5
 COUNTER_HEIGHT_M = 0.9
-
-CARPET_COLORS: tuple[Color, ...] = (
-    (0.35, 0.08, 0.07),
-    (0.08, 0.12, 0.3),
-    (0.4, 0.35, 0.25),
-    (0.1, 0.25, 0.2),
-    (0.25, 0.24, 0.24),
-    (0.5, 0.28, 0.1),
-)
-WOOD_COLORS: tuple[Color, ...] = (
-    (0.42, 0.24, 0.11),
-    (0.58, 0.4, 0.22),
-    (0.2, 0.1, 0.05),
-    (0.66, 0.52, 0.34),
-    (0.3, 0.2, 0.13),
-)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One piece of furniture: its shape, the floor rectangle that it takes, and what it is.
-
-    The rectangle spans x in [0, depth] and y in [-width / 2, width / 2]; ``thin`` counts its thin parts.
-    """
-
-    kind: str
-    shape: Shape
-    depth: float
-    width: float
-    thin: int = 0
-
-
-def pick(rng: np.random.Generator, colors: tuple[Color, ...], spread: float = 0.04) -> Color:
-    """One of the colours, slightly varied."""
-    base = np.array(colors[int(rng.integers(len(colors)))])
-    r, g, b = np.clip(base + rng.uniform(-spread, spread, 3), 0.02, 0.9)
-    return float(r), float(g), float(b)
-
-
-def any_color(rng: np.random.Generator, dark: float = 0.05, bright: float = 0.6) -> Color:
-    """A random, fairly saturated colour."""
-    hue = rng.random(3)
-    hue = (hue - hue.min()) / (np.ptp(hue) + 1e-6)
-    r, g, b = dark + (bright - dark) * (0.25 + 0.75 * hue) * rng.uniform(0.4, 1.0)
-    return float(r), float(g), float(b)
-
-
-def wood(rng: np.random.Generator) -> Material:
-    """Wood of some kind."""
-    return Material("wood", pick(rng, WOOD_COLORS))
-
-
-def body(rng: np.random.Generator) -> Material:
-    """The surface of a cupboard: wood, white or colour."""
-    draw = rng.random()
-    if draw < 0.5:
-        return wood(rng)
-    return Material("painted", (0.72, 0.71, 0.68) if draw < 0.8 else any_color(rng))
-
-
-def fabric(rng: np.random.Generator) -> Material:
-    """Upholstery."""
-    return Material("fabric", any_color(rng, 0.04, 0.5), any_color(rng, 0.1, 0.6))
-
-
-METAL = Material("painted", (0.09, 0.09, 0.1))
-STEEL = Material("painted", (0.5, 0.5, 0.52))
-WHITE = Material("painted", (0.8, 0.8, 0.78))
-BLACK = Material("screen", (0.02, 0.022, 0.03), (0.01, 0.01, 0.01))
-DARK = Material("plaster", (0.03, 0.03, 0.03))
-
-
-def _legs(
-    shape: Shape, x: tuple[float, float], y: tuple[float, float], top: float, w: float, m: Material
-) -> None:
-    for lx in (x[0], x[1] - w):
-        for ly in (y[0], y[1] - w):
-            shape.box((lx, ly, 0), (lx + w, ly + w, top), m, skip="zZ")
 
 
 def chair(rng: np.random.Generator) -> Piece:
@@ -102,7 +36,7 @@ def chair(rng: np.random.Generator) -> Piece:
     seat = m if rng.random() < 0.5 else fabric(rng)
     w, d = 0.43, 0.44
     leg = 0.035
-    _legs(s, (0.0, d), (-w / 2, w / 2), SEAT_HEIGHT_M - 0.035, leg, m)
+    legs(s, (0.0, d), (-w / 2, w / 2), SEAT_HEIGHT_M - 0.035, leg, m)
     s.box((0, -w / 2, SEAT_HEIGHT_M - 0.035), (d, w / 2, SEAT_HEIGHT_M), seat)
     top = rng.uniform(0.84, 0.95)
     for y in (-w / 2, w / 2 - leg):
@@ -121,8 +55,8 @@ def office_chair(rng: np.random.Generator) -> Piece:
     c = np.array([0.3, 0.0, 0.0])
     for k in range(5):
         a = 2 * np.pi * k / 5
-        s.bar(c + [0, 0, 0.09], c + [0.28 * np.cos(a), 0.28 * np.sin(a), 0.05], 0.035, METAL)
-    s.prism(c + [0, 0, 0.06], 0.03, 0.36, METAL, sides=6, caps="")
+        s.bar(c + vec(0, 0, 0.09), c + vec(0.28 * np.cos(a), 0.28 * np.sin(a), 0.05), 0.035, METAL)
+    s.prism(c + vec(0, 0, 0.06), 0.03, 0.36, METAL, sides=6, caps="")
     s.box((0.06, -0.23, 0.42), (0.53, 0.23, 0.5), cover)
     s.bar((0.08, 0, 0.45), (0.02, 0, 0.65), 0.05, METAL)
     s.box((0.0, -0.21, 0.58), (0.06, 0.21, 1.05), cover)
@@ -134,37 +68,11 @@ def table(rng: np.random.Generator, length: float, depth: float) -> Piece:
     s, m = Shape(), wood(rng)
     under = m if rng.random() < 0.6 else METAL
     s.box((0, -length / 2, TABLE_HEIGHT_M - 0.035), (depth, length / 2, TABLE_HEIGHT_M), m)
-    _legs(
+    legs(
         s, (0.04, depth - 0.04), (-length / 2 + 0.04, length / 2 - 0.04), TABLE_HEIGHT_M - 0.035, 0.05, under
     )
     clutter_on(s, rng, (0.1, depth - 0.1), (-length / 2 + 0.12, length / 2 - 0.12), TABLE_HEIGHT_M, 4)
     return Piece("table", s, depth, length, 4)
-
-
-def clutter_on(
-    s: Shape, rng: np.random.Generator, x: tuple[float, float], y: tuple[float, float], z: float, most: int
-) -> None:
-    """Put up to ``most`` small things (bottles, bowls, books, boxes, mugs) on a surface at height ``z``."""
-    for _ in range(int(rng.integers(1, most + 1))):
-        px, py = rng.uniform(*x), rng.uniform(*y)
-        kind = int(rng.integers(5))
-        if kind == 0:
-            r, m = rng.uniform(0.03, 0.045), Material("painted", any_color(rng, 0.02, 0.4))
-            s.prism((px, py, z), r, 0.2, m, 6, caps="")
-            s.prism((px, py, z + 0.2), r, 0.05, m, 6, top_radius=0.012, caps="")
-            s.prism((px, py, z + 0.25), 0.012, 0.06, m, 5, caps="Z")
-        elif kind == 1:
-            s.prism((px, py, z), 0.06, 0.07, Material("painted", any_color(rng, 0.2, 0.8)), 8, 0.13, "Z")
-        elif kind == 2:
-            for k in range(int(rng.integers(1, 5))):
-                book = Material("painted", any_color(rng))
-                a, b = rng.uniform(0.06, 0.1), rng.uniform(0.08, 0.13)
-                s.box((px - a, py - b, z + 0.03 * k), (px + a, py + b, z + 0.03 * (k + 1)), book, skip="z")
-        elif kind == 3:
-            a, b, h = rng.uniform(0.05, 0.12), rng.uniform(0.05, 0.12), rng.uniform(0.06, 0.22)
-            s.box((px - a, py - b, z), (px + a, py + b, z + h), Material("carton", any_color(rng)), skip="z")
-        else:
-            s.prism((px, py, z), 0.04, 0.1, Material("painted", any_color(rng, 0.2, 0.8)), 7, caps="Z")
 
 
 def dining_set(rng: np.random.Generator) -> Piece:
@@ -187,7 +95,7 @@ def desk(rng: np.random.Generator) -> Piece:
     length = rng.uniform(1.1, 1.6)
     s, m = Shape(), wood(rng)
     s.box((0, -length / 2, TABLE_HEIGHT_M - 0.03), (0.7, length / 2, TABLE_HEIGHT_M), m)
-    _legs(s, (0.03, 0.67), (-length / 2 + 0.03, length / 2 - 0.03), TABLE_HEIGHT_M - 0.03, 0.045, METAL)
+    legs(s, (0.03, 0.67), (-length / 2 + 0.03, length / 2 - 0.03), TABLE_HEIGHT_M - 0.03, 0.045, METAL)
     if rng.random() < 0.6:
         s.box(
             (0.05, length / 2 - 0.5, 0.08),
@@ -200,9 +108,9 @@ def desk(rng: np.random.Generator) -> Piece:
     s.box((0.4, -0.21, TABLE_HEIGHT_M), (0.53, 0.21, TABLE_HEIGHT_M + 0.02), DARK, skip="z")
     p = np.array([0.15, -length / 2 + 0.15, TABLE_HEIGHT_M])
     s.prism(p, 0.07, 0.02, METAL, 8, caps="Z")
-    s.bar(p, p + [0.0, 0.05, 0.35], 0.016, METAL)
-    s.bar(p + [0.0, 0.05, 0.35], p + [0.2, 0.1, 0.42], 0.016, METAL)
-    s.prism(p + [0.2, 0.1, 0.35], 0.07, 0.09, METAL, 8, 0.03, "Z")
+    s.bar(p, p + vec(0.0, 0.05, 0.35), 0.016, METAL)
+    s.bar(p + vec(0.0, 0.05, 0.35), p + vec(0.2, 0.1, 0.42), 0.016, METAL)
+    s.prism(p + vec(0.2, 0.1, 0.35), 0.07, 0.09, METAL, 8, 0.03, "Z")
     clutter_on(
         s, rng, (0.15, 0.6), (0.35, length / 2 - 0.1) if length > 1.3 else (0.3, 0.5), TABLE_HEIGHT_M, 3
     )
@@ -215,18 +123,18 @@ def sofa(rng: np.random.Generator, seats: int | None = None) -> Piece:
     count = int(rng.integers(2, 4)) if seats is None else seats
     s, m = Shape(), fabric(rng)
     w = 0.62 * count + 0.36
-    s.box((0.0, -w / 2, 0.08), (0.9, w / 2, 0.3), m, skip="Z")
+    s.box((0.0, -w / 2, 0.08), (0.9, w / 2, 0.3), m)
     s.box((0.0, -w / 2, 0.3), (0.22, w / 2, 0.82), m, skip="z")
     for side in (-1, 1):
         low, high = sorted((side * w / 2, side * (w / 2 - 0.18)))
-        s.box((0.22, low, 0.3), (0.9, high, 0.6), m, skip="zx")
+        s.box((0.22, low, 0.3), (0.9, high, 0.6), m, skip="z")
     for k in range(count):
         y = -w / 2 + 0.18 + 0.62 * k
         s.box((0.22, y + 0.006, 0.3), (0.88, y + 0.614, SEAT_HEIGHT_M), m, skip="z")
         if rng.random() < 0.6:
             cushion = fabric(rng)
             s.box((0.23, y + 0.1, SEAT_HEIGHT_M), (0.34, y + 0.52, SEAT_HEIGHT_M + 0.36), cushion, skip="z")
-    _legs(s, (0.04, 0.86), (-w / 2 + 0.04, w / 2 - 0.04), 0.08, 0.05, METAL)
+    legs(s, (0.04, 0.86), (-w / 2 + 0.04, w / 2 - 0.04), 0.08, 0.05, METAL)
     return Piece("sofa" if count > 1 else "armchair", s, 0.9, w)
 
 
@@ -240,7 +148,7 @@ def coffee_table(rng: np.random.Generator) -> Piece:
     s, m = Shape(), wood(rng)
     d, w, h = rng.uniform(0.5, 0.65), rng.uniform(0.9, 1.2), rng.uniform(0.38, 0.45)
     s.box((0, -w / 2, h - 0.03), (d, w / 2, h), m)
-    _legs(
+    legs(
         s, (0.02, d - 0.02), (-w / 2 + 0.02, w / 2 - 0.02), h - 0.03, 0.04, METAL if rng.random() < 0.5 else m
     )
     if rng.random() < 0.5:
@@ -344,7 +252,7 @@ def bed(rng: np.random.Generator) -> Piece:
     s, m, sheet = Shape(), wood(rng), Material("fabric", (0.75, 0.74, 0.7), (0.6, 0.6, 0.65))
     s.box((0, -w / 2, 0), (0.05, w / 2, rng.uniform(0.85, 1.1)), m, skip="z")
     s.box((0.05, -w / 2, 0.12), (2.05, w / 2, 0.32), m)
-    _legs(s, (0.08, 2.03), (-w / 2 + 0.02, w / 2 - 0.02), 0.12, 0.06, m)
+    legs(s, (0.08, 2.03), (-w / 2 + 0.02, w / 2 - 0.02), 0.12, 0.06, m)
     s.box((0.06, -w / 2 + 0.03, 0.32), (2.03, w / 2 - 0.03, BED_HEIGHT_M), sheet, skip="z")
     cover = fabric(rng)
     s.box((rng.uniform(0.6, 1.0), -w / 2 - 0.01, 0.28), (2.06, w / 2 + 0.01, BED_HEIGHT_M + 0.03), cover)
@@ -444,151 +352,3 @@ def washbasin(rng: np.random.Generator) -> Piece:
         faces={"X": Material("screen", (0.4, 0.43, 0.45), (0.3, 0.3, 0.3))},
     )
     return Piece("washbasin", s, 0.46, 0.6, 1)
-
-
-def floor_lamp(rng: np.random.Generator) -> Piece:
-    """A standing lamp: a foot, a stand of 2.5 cm, a shade."""
-    s = Shape()
-    c = np.array([0.2, 0.0, 0.0])
-    h = rng.uniform(1.3, 1.6)
-    s.prism(c, 0.14, 0.025, METAL, 10, caps="Z")
-    s.prism(c, 0.0125, h, METAL, 5, caps="")
-    shade = Material("plaster", (0.8, 0.68, 0.45), emission=rng.uniform(0.9, 1.6))
-    s.prism(c + [0, 0, h - 0.02], 0.2, 0.28, shade, 10, 0.13, "zZ")
-    return Piece("floor lamp", s, 0.4, 0.4, 1)
-
-
-def plant(rng: np.random.Generator) -> Piece:
-    """A potted plant with long leaves."""
-    s = Shape()
-    c = np.array([0.25, 0.0, 0.0])
-    pot = rng.uniform(0.13, 0.18)
-    s.prism(c, pot * 0.75, 0.3, Material("painted", any_color(rng, 0.1, 0.6)), 8, pot, "")
-    s.prism(c + [0, 0, 0.26], pot * 0.9, 0.01, Material("concrete", (0.06, 0.04, 0.03)), 8, caps="Z")
-    green = Material("leaf", (float(rng.uniform(0.03, 0.1)), float(rng.uniform(0.15, 0.3)), 0.04))
-    stem = Material("painted", (0.15, 0.12, 0.05))
-    top = rng.uniform(0.4, 1.0)
-    s.bar(c + [0, 0, 0.26], c + [0, 0, 0.3 + top], 0.018, stem)
-    for k in range(int(rng.integers(8, 14))):
-        a, tilt = 2.4 * k + rng.uniform(-0.3, 0.3), rng.uniform(0.3, 1.1)
-        length = rng.uniform(0.22, 0.38) * min(1.0, 0.5 + top)
-        out = np.array([np.cos(a) * np.cos(tilt), np.sin(a) * np.cos(tilt), np.sin(tilt)])
-        side = np.array([-np.sin(a), np.cos(a), 0.0]) * rng.uniform(0.07, 0.12)
-        start = c + [0, 0, 0.3 + top * rng.uniform(0.15, 1.0)]
-        s.leaf(start - side / 2, side, out * length, green)
-    return Piece("plant", s, 0.5, 0.5, 1)
-
-
-def coat_stand(rng: np.random.Generator) -> Piece:
-    """A coat stand on three feet."""
-    s, m = Shape(), wood(rng)
-    c = np.array([0.25, 0.0, 0.0])
-    s.bar(c, c + [0, 0, 1.75], 0.035, m)
-    for k in range(3):
-        a = 2 * np.pi * k / 3
-        out = np.array([np.cos(a), np.sin(a), 0.0])
-        s.bar(c + [0, 0, 0.25], c + 0.24 * out + [0, 0, 0.02], 0.03, m)
-        s.bar(c + [0, 0, 1.6], c + 0.15 * out + [0, 0, 1.72], 0.02, m)
-    if rng.random() < 0.6:
-        s.prism(c + [0, 0, 0.85], 0.17, 0.75, fabric(rng), 7, 0.08, "z")
-    return Piece("coat stand", s, 0.5, 0.5, 4)
-
-
-def box_stack(rng: np.random.Generator) -> Piece:
-    """One to three cardboard boxes."""
-    s = Shape()
-    a, b, z = rng.uniform(0.3, 0.5), rng.uniform(0.3, 0.6), 0.0
-    for _ in range(int(rng.integers(1, 4))):
-        carton = Material("carton", pick(rng, ((0.45, 0.3, 0.16), (0.38, 0.26, 0.15))), (0.6, 0.5, 0.3))
-        h = rng.uniform(0.2, 0.4)
-        inner = Shape()
-        k = rng.uniform(0.75, 1.0)
-        inner.box((-a * k / 2, -b * k / 2, 0), (a * k / 2, b * k / 2, h), carton, skip="z")
-        s.place(inner, (a / 2, 0, z), rng.uniform(-0.15, 0.15))
-        z += h
-    return Piece("boxes", s, a, b)
-
-
-def stool(rng: np.random.Generator) -> Piece:
-    """A round stool on three thin legs."""
-    s, m = Shape(), wood(rng)
-    c = np.array([0.18, 0.0, 0.0])
-    for k in range(3):
-        a = 2 * np.pi * k / 3 + 0.3
-        out = np.array([np.cos(a), np.sin(a), 0.0])
-        s.bar(c + 0.17 * out, c + 0.1 * out + [0, 0, 0.42], 0.025, m)
-    s.prism(c + [0, 0, 0.41], 0.17, 0.04, m, 10)
-    return Piece("stool", s, 0.36, 0.36, 3)
-
-
-def bin_(rng: np.random.Generator) -> Piece:
-    """A waste bin."""
-    s = Shape()
-    s.prism((0.15, 0, 0), 0.11, rng.uniform(0.28, 0.6), Material("painted", any_color(rng)), 9, 0.145, "Z")
-    return Piece("bin", s, 0.3, 0.3)
-
-
-def floor_item(rng: np.random.Generator) -> Piece:
-    """A small thing left on the floor: a bag, a ball or a pile of books."""
-    s = Shape()
-    kind = int(rng.integers(3))
-    if kind == 0:
-        s.prism((0.18, 0, 0), 0.17, 0.26, fabric(rng), 7, 0.1, "Z")
-        s.bar((0.1, -0.05, 0.26), (0.26, 0.05, 0.34), 0.02, METAL)
-    elif kind == 1:
-        m, c = Material("hazard", any_color(rng), (0.7, 0.7, 0.7), 0.14), np.array([0.15, 0.0, 0.0])
-        for r0, r1, z, h in ((0.07, 0.13, 0.0, 0.07), (0.13, 0.13, 0.07, 0.1), (0.13, 0.07, 0.17, 0.07)):
-            s.prism(c + [0, 0, z], r0, h, m, 9, r1, "Z" if z > 0.1 else "")
-    else:
-        clutter_on(s, rng, (0.12, 0.22), (-0.05, 0.05), 0.0, 2)
-    return Piece("floor item", s, 0.35, 0.35)
-
-
-Maker = Callable[[np.random.Generator], Piece]
-AGAINST_WALL: dict[str, tuple[tuple[Maker, float], ...]] = {
-    "living room": (
-        (sofa, 1.0),
-        (tv_bench, 0.9),
-        (shelf, 0.9),
-        (armchair, 0.6),
-        (floor_lamp, 0.8),
-        (plant, 0.8),
-        (dresser, 0.5),
-        (shelf, 0.4),
-    ),
-    "kitchen": ((kitchen_counter, 1.0), (fridge, 1.0), (shelf, 0.4), (bin_, 0.8), (stool, 0.6), (plant, 0.3)),
-    "bedroom": (
-        (bed, 1.0),
-        (wardrobe, 1.0),
-        (nightstand, 0.9),
-        (dresser, 0.6),
-        (chair, 0.5),
-        (floor_lamp, 0.4),
-        (plant, 0.4),
-    ),
-    "study": (
-        (desk, 1.0),
-        (shelf, 0.9),
-        (shelf, 0.6),
-        (floor_lamp, 0.6),
-        (armchair, 0.4),
-        (box_stack, 0.7),
-        (bin_, 0.5),
-    ),
-    "bathroom": (
-        (bath, 0.8),
-        (toilet, 1.0),
-        (washbasin, 1.0),
-        (washing_machine, 0.7),
-        (bin_, 0.5),
-        (nightstand, 0.4),
-    ),
-}
-IN_THE_MIDDLE: dict[str, tuple[tuple[Maker, float], ...]] = {
-    "living room": ((coffee_table, 0.9), (dining_set, 0.6)),
-    "kitchen": ((dining_set, 0.9),),
-    "bedroom": ((stool, 0.3),),
-    "study": ((coffee_table, 0.3),),
-    "bathroom": (),
-}
-ANYWHERE: tuple[Maker, ...] = (floor_item, box_stack, stool, plant, coat_stand, bin_)

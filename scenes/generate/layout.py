@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from asyncmde_sim.scenes.generate.floorplan import Room
-from asyncmde_sim.scenes.generate.furniture import Piece
-from asyncmde_sim.scenes.generate.lighting import Lights
-from asyncmde_sim.scenes.generate.shapes import Shape, Vector
+from asyncmde_sim.scenes.generate.lighting import Lamp, Lights
+from asyncmde_sim.scenes.generate.parts import Piece
+from asyncmde_sim.scenes.generate.shapes import Shape, Vector, rotation_z
 
 
 @dataclass
@@ -41,6 +43,10 @@ class Layout:
         self.shape.place(piece.shape, position, yaw)
         self.counts[piece.kind] += 1
         self.thin_parts += piece.thin
+        if piece.lamp is not None:
+            x, y, z = rotation_z(yaw) @ piece.lamp.position + np.asarray(position)
+            lamp = Lamp((float(x), float(y), float(z)), piece.lamp.power, piece.lamp.radius_m)
+            self.lights = replace(self.lights, lamps=(*self.lights.lamps, lamp))
 
     def add(self, kind: str, shape: Shape, thin: int = 0) -> None:
         """Add patches that already lie in the scene's frame."""

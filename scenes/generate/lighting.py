@@ -9,15 +9,18 @@ import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import gaussian_filter
 
 from asyncmde_sim.scenes.generate.shapes import Color, Patch, triangulate
 
 F32 = NDArray[np.float32]
-CELL_M = 0.09
-GATHER_RAYS = 12
+FINEST_CELL_M = 0.08
+MOST_NODES = 110_000
+GATHER_RAYS = 14
 LIFT_M = 0.004
 FAINTEST = 0.01
+_ROW_Z = np.array([[0, 0, 1]], dtype=np.float32)
+_ROW_X = np.array([[1, 0, 0]], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,9 @@ class _Nodes:
     def __init__(self, patches: Sequence[Patch]) -> None:
         origin, u, v = (np.array([getattr(p, n) for p in patches]) for n in ("origin", "u", "v"))
         self.long_u, self.long_v = np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1)
-        self.columns = np.maximum(1, np.ceil(self.long_u / CELL_M)).astype(np.int64)
-        self.rows = np.maximum(1, np.ceil(self.long_v / CELL_M)).astype(np.int64)
+        cell = max(FINEST_CELL_M, float(np.sqrt((self.long_u * self.long_v).sum() / MOST_NODES)))
+        self.columns = np.maximum(1, np.ceil(self.long_u / cell)).astype(np.int64)
+        self.rows = np.maximum(1, np.ceil(self.long_v / cell)).astype(np.int64)
         count = (self.columns + 1) * (self.rows + 1)
         self.first = np.cumsum(count) - count
         owner = np.repeat(np.arange(len(patches)), count)
@@ -131,23 +135,23 @@ def _direct(scene: EmbreeScene, nodes: _Nodes, lights: Lights, rng: np.random.Ge
     total = np.zeros_like(nodes.point)
     for lamp in lights.lamps:
         for offset in _unit(rng.standard_normal((2, 3))) * lamp.radius_m:
-            power = np.float32(lamp.power) / 2
+            power = (np.array(lamp.power) / 2).astype(np.float32)
             total += _sampled(scene, nodes, np.array(lamp.position) + offset, None, power)
     for window in lights.windows:
         origin, u, v = (np.array(a) for a in (window.origin, window.u, window.v))
         cross = np.cross(u, v)
         area = np.linalg.norm(cross)
         places = [(s, t) for s in (0.2, 0.5, 0.8) for t in (0.25, 0.75)]
-        power = np.float32(window.radiance) * np.float32(area / np.pi / len(places))
+        radiance = np.array(window.radiance) * area / np.pi / len(places)
         for s, t in places:
-            total += _sampled(scene, nodes, origin + s * u + t * v, cross / area, power)
+            total += _sampled(scene, nodes, origin + s * u + t * v, cross / area, radiance.astype(np.float32))
     if lights.sun is not None:
-        towards = np.float32(lights.sun[0])
+        towards = np.array(lights.sun[0], dtype=np.float32)
         cosine = nodes.normal @ towards
         lit = np.flatnonzero(cosine > 0.02)
         hit = scene.run(nodes.point[lit], np.tile(towards, (len(lit), 1)), query="OCCLUDED")
         seen = lit[hit < 0]
-        total[seen] += cosine[seen, None] * np.float32(lights.sun[1])
+        total[seen] += cosine[seen, None] * np.array(lights.sun[1], dtype=np.float32)
     return total
 
 
@@ -162,7 +166,7 @@ def _gathered(
 ) -> F32:
     """One bounce: the mean of ``bounced`` light at what cosine-distributed rays hit, plus ambient light."""
     n = nodes.normal
-    helper = np.where(np.abs(n[:, 2:]) < 0.9, np.float32([[0, 0, 1]]), np.float32([[1, 0, 0]]))
+    helper = np.where(np.abs(n[:, 2:]) < 0.9, _ROW_Z, _ROW_X)
     a = _unit(np.cross(helper, n)).astype(np.float32)
     b = np.cross(n, a)
     turn = rng.random(len(n), dtype=np.float32)
@@ -205,5 +209,7 @@ def bake(patches: Sequence[Patch], reflectance: F32, lights: Lights, rng: np.ran
         count = (nodes.columns[i] + 1) * (nodes.rows[i] + 1)
         block = slice(nodes.first[i], nodes.first[i] + count)
         grid = indirect[block].reshape(nodes.rows[i] + 1, nodes.columns[i] + 1, 3)
-        indirect[block] = uniform_filter(grid, size=(3, 3, 1), mode="nearest").reshape(-1, 3)
+        indirect[block] = gaussian_filter(
+            grid, sigma=(1.4, 1.4, 0), mode="nearest", radius=(3, 3, 0)
+        ).reshape(-1, 3)
     return LightGrid(direct + 1.6 * indirect, nodes.first, nodes.columns, nodes.rows)

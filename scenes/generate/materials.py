@@ -29,12 +29,12 @@ def _noise_table() -> F32:
 
 def _hash(*keys: NDArray[np.int64] | int) -> F32:
     """Uniform numbers in [0, 1) from integer keys."""
-    h = np.uint32(2166136261)
+    h: NDArray[np.uint32] = np.full(1, 2166136261, dtype=np.uint32)
     for key in keys:
         h = (h ^ np.asarray(key).astype(np.uint32)) * np.uint32(16777619)
         h = (h ^ (h >> np.uint32(15))) * np.uint32(2246822519)
     h = h ^ (h >> np.uint32(13))
-    return (h.astype(np.float32) / np.float32(2**32)).astype(np.float32)
+    return np.asarray(h / np.float32(2**32), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,17 @@ class Surface:
         return _noise_table()[i % _SIDE, j % _SIDE]
 
 
+def _rgb(color: Color) -> F32:
+    return np.asarray(color, dtype=np.float32)
+
+
 def _mix(low: Color, high: Color, amount: F32) -> F32:
     k = np.clip(amount, 0, 1)[:, None]
-    return (np.float32(low) * (1 - k) + np.float32(high) * k).astype(np.float32)
+    return (_rgb(low) * (1 - k) + _rgb(high) * k).astype(np.float32)
 
 
 def _shade(color: Color, factor: F32) -> F32:
-    return np.float32(color) * np.maximum(factor, 0)[:, None].astype(np.float32)
+    return _rgb(color) * np.maximum(factor, 0)[:, None].astype(np.float32)
 
 
 def _plaster(m: Material, p: Surface) -> F32:
@@ -106,7 +110,7 @@ def _tiles(m: Material, p: Surface) -> F32:
     u, v = p.a / m.scale - i, p.b / m.scale - j
     joint = np.maximum(np.abs(u - 0.5), np.abs(v - 0.5)) > 0.5 - max(0.005 / m.scale, 0.02)
     tone = 0.93 + 0.14 * _hash(i.astype(np.int64), j.astype(np.int64)) + 0.03 * p.noise(0.03)
-    return np.where(joint[:, None], np.float32(m.accent), _shade(m.color, tone))
+    return np.where(joint[:, None], _rgb(m.accent), _shade(m.color, tone))
 
 
 def _chequer(m: Material, p: Surface) -> F32:
@@ -135,7 +139,7 @@ def _brick(m: Material, p: Surface) -> F32:
     brick = np.floor(along).astype(np.int64)
     joint = (along - brick < 0.05) | (p.b / (m.scale / 3) - row < 0.14)
     tone = 0.75 + 0.5 * _hash(row, brick) + 0.08 * p.noise(0.02)
-    return np.where(joint[:, None], np.float32(m.accent), _shade(m.color, tone))
+    return np.where(joint[:, None], _rgb(m.accent), _shade(m.color, tone))
 
 
 def _fabric(m: Material, p: Surface) -> F32:
@@ -159,8 +163,8 @@ def _books(m: Material, p: Surface) -> F32:
     color = 0.06 + 0.6 * palette * (0.4 + 0.6 * _hash(book, p.key, 9))[:, None]
     top = p.t > 0.72 + 0.28 * _hash(book, p.key, 5)
     label = (np.abs(p.t - 0.55) < 0.06) & (_hash(book, p.key, 6) > 0.5)
-    color = np.where(label[:, None], np.float32((0.75, 0.7, 0.55)), color)
-    return np.where(top[:, None], np.float32((0.02, 0.02, 0.02)), color).astype(np.float32)
+    color = np.where(label[:, None], _rgb((0.75, 0.7, 0.55)), color)
+    return np.where(top[:, None], _rgb((0.02, 0.02, 0.02)), color).astype(np.float32)
 
 
 def _picture(m: Material, p: Surface) -> F32:
@@ -173,8 +177,8 @@ def _picture(m: Material, p: Surface) -> F32:
     land = np.stack([0.05 + 0.5 * _hash(p.key, n + 5) for n in range(3)], axis=1)
     color = np.where((p.t + 0.2 * field > 0.5)[:, None], sky, land) * (1 + 0.2 * field)[:, None]
     edge = np.minimum(np.minimum(p.s, 1 - p.s) * p.w, np.minimum(p.t, 1 - p.t) * p.h)
-    color = np.where((edge < 0.06)[:, None], np.float32((0.8, 0.78, 0.72)), color)
-    return np.where((edge < 0.028)[:, None], np.float32(m.color), color).astype(np.float32)
+    color = np.where((edge < 0.06)[:, None], _rgb((0.8, 0.78, 0.72)), color)
+    return np.where((edge < 0.028)[:, None], _rgb(m.color), color).astype(np.float32)
 
 
 def _outdoors(m: Material, p: Surface) -> F32:
@@ -186,7 +190,7 @@ def _outdoors(m: Material, p: Surface) -> F32:
     color = np.where((height < houses)[:, None], ground * (1 + 0.3 * p.noise(0.03))[:, None], color)
     edge = np.minimum(np.minimum(p.s, 1 - p.s) * p.w, np.minimum(p.t, 1 - p.t) * p.h)
     frame = (edge < 0.05) | (np.abs(p.s - 0.5) * p.w < 0.03)
-    return np.where(frame[:, None], np.float32(m.color), color).astype(np.float32)
+    return np.where(frame[:, None], _rgb(m.color), color).astype(np.float32)
 
 
 def _wall(m: Material, p: Surface) -> F32:
@@ -206,7 +210,7 @@ def _carton(m: Material, p: Surface) -> F32:
     tape = np.abs(p.s - 0.5) * p.w < 0.025
     label = (np.abs(p.s - 0.7) < 0.12) & (np.abs(p.t - 0.65) < 0.12) & (_hash(p.key, 4) > 0.4)
     color = _mix(m.color, m.accent, tape.astype(np.float32)) * (1 + 0.05 * p.noise(0.02))[:, None]
-    return np.where(label[:, None], np.float32((0.75, 0.75, 0.72)), color).astype(np.float32)
+    return np.where(label[:, None], _rgb((0.75, 0.75, 0.72)), color).astype(np.float32)
 
 
 def _hazard(m: Material, p: Surface) -> F32:
@@ -216,7 +220,7 @@ def _hazard(m: Material, p: Surface) -> F32:
 
 def _screen(m: Material, p: Surface) -> F32:
     bezel = np.minimum(np.minimum(p.s, 1 - p.s) * p.w, np.minimum(p.t, 1 - p.t) * p.h) < 0.02
-    return np.where(bezel[:, None], np.float32(m.accent), _shade(m.color, 1 + 1.2 * (p.s + p.t - 1)))
+    return np.where(bezel[:, None], _rgb(m.accent), _shade(m.color, 1 + 1.2 * (p.s + p.t - 1)))
 
 
 def _door(m: Material, p: Surface) -> F32:

@@ -18,7 +18,7 @@ from asyncmde_sim.scenes.generate.flat import build_flat
 from asyncmde_sim.scenes.generate.paint import paint
 from asyncmde_sim.scenes.generate.shapes import triangulate
 
-VERSION = "1"
+VERSION = "3"
 """Changes whenever the same seed gives another scene."""
 
 KINDS = ("flat", "hall")
@@ -34,7 +34,7 @@ class GeneratedScene:
         faces: (F, 3) vertex indices; every face's front looks into free space.
         uv: (V, 2) texture coordinates as glTF has them: origin at the image's top left.
         jpeg: The texture as a JPEG file; the light is baked in, so show it unlit.
-        metadata: The JSON sidecar: seed, kind, version, difficulty, rooms, free space, spawn, lights, figures.
+        metadata: The JSON sidecar: seed, kind, version, difficulty, rooms, free area, spawn, lights, figures.
     """
 
     vertices: NDArray[np.float32]

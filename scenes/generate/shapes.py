@@ -53,7 +53,13 @@ class Patch:
     outline: NDArray[np.float64] = field(default_factory=lambda: SQUARE)
 
 
-def _rotation_z(yaw: float) -> NDArray[np.float64]:
+def vec(x: float, y: float, z: float) -> NDArray[np.float64]:
+    """A vector (3,)."""
+    return np.array([x, y, z], dtype=np.float64)
+
+
+def rotation_z(yaw: float) -> NDArray[np.float64]:
+    """The 3x3 turn by ``yaw`` radians about z."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
@@ -66,7 +72,8 @@ class Shape:
 
     def quad(self, origin: Vector, u: Vector, v: Vector, material: Material) -> None:
         """Add the parallelogram ``origin + s u + t v``, facing along u x v."""
-        self.patches.append(Patch(*(np.asarray(a, dtype=np.float64) for a in (origin, u, v)), material))
+        o, u, v = (np.asarray(a, dtype=np.float64) for a in (origin, u, v))
+        self.patches.append(Patch(o, u, v, material))
 
     def box(
         self,
@@ -126,18 +133,18 @@ class Shape:
             self.patches.append(Patch(base + radius * middle - u / 2, u, v, material, outline))
         disc = ring[:, :2] / 2 + 0.5
         if "Z" in caps and top > 0:
-            origin = base + lift - [top, top, 0]
+            origin = base + lift - vec(top, top, 0)
             self.patches.append(
                 Patch(origin, np.array([2 * top, 0, 0]), np.array([0, 2 * top, 0]), material, disc)
             )
         if "z" in caps and radius > 0:
-            origin = base + [-radius, radius, 0]
+            origin = base + vec(-radius, radius, 0)
             self.patches.append(
                 Patch(origin, np.array([2 * radius, 0, 0]), np.array([0, -2 * radius, 0]), material, disc)
             )
 
-    def bar(self, start: Vector, end: Vector, width: float, material: Material) -> None:
-        """Add a thin square bar (four sides and no ends) from ``start`` to ``end`` (3,)."""
+    def bar(self, start: Vector, end: Vector, width: float, material: Material, ends: bool = False) -> None:
+        """Add a square bar from ``start`` to ``end`` (3,), open unless ``ends`` closes it."""
         p, q = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
         along = q - p
         axis = along / np.linalg.norm(along)
@@ -147,6 +154,14 @@ class Shape:
         b = np.cross(axis, a)
         for u, n in ((a, -b), (b, a), (-a, b), (-b, -a)):
             self.quad(p - u / 2 + n / 2, u, along, material)
+        if ends:
+            self.quad(p - a / 2 + b / 2, a, -b, material)
+            self.quad(q - a / 2 - b / 2, a, b, material)
+
+    def triangle(self, a: Vector, b: Vector, c: Vector, material: Material) -> None:
+        """Add one triangle, counter-clockwise from its front."""
+        a, b, c = (np.asarray(p, dtype=np.float64) for p in (a, b, c))
+        self.patches.append(Patch(a, b - a, c - a, material, SQUARE[[0, 1, 3]]))
 
     def leaf(self, origin: Vector, u: Vector, v: Vector, material: Material) -> None:
         """Add a thin sheet that is seen from both sides (two quads 4 mm apart)."""
@@ -158,7 +173,7 @@ class Shape:
 
     def place(self, other: Shape, position: Vector, yaw: float = 0.0) -> None:
         """Add the patches of ``other``, turned by ``yaw`` about z and then moved by ``position`` (3,)."""
-        turn = _rotation_z(yaw)
+        turn = rotation_z(yaw)
         shift = np.asarray(position, dtype=np.float64)
         for p in other.patches:
             self.patches.append(Patch(turn @ p.origin + shift, turn @ p.u, turn @ p.v, p.material, p.outline))
