@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 ATLAS_PX = 2048
 PAD_PX = 1
-FINEST_TEXEL_M = 0.018
+FINEST_TEXEL_M = 0.015
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from asyncmde_sim.scenes.generate.flat import build_flat
 from asyncmde_sim.scenes.generate.paint import paint
 from asyncmde_sim.scenes.generate.shapes import triangulate
 
-VERSION = "3"
+VERSION = "4"
 """Changes whenever the same seed gives another scene."""
 
 KINDS = ("flat", "hall")
