@@ -74,7 +74,7 @@ def load_mesh(path: str | Path) -> SurfaceMesh:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such scene file")
     try:
-        loaded = trimesh.load_scene(path, process=False)
+        loaded: Any = trimesh.load(path, force="scene", process=False)
     except Exception as error:
         raise ValueError(f"{path}: cannot be read as a mesh ({error}): export it again") from error
     if path.suffix.lower() == ".glb":

@@ -26,7 +26,11 @@ from asyncmde_sim.scenes.space import FLOOR_SKIN_M, FreeSpace, build_space, find
 
 
 class Solid:
-    """One mesh, ready for rays: its Embree scene, its colours and its bounding box and sphere."""
+    """One mesh, ready for rays: its Embree scene, its colours and its bounding box and sphere.
+
+    Embree's robust mode is off, which saves a quarter of its time. It guards rays that meet an edge
+    exactly; of six million pixels of generated and scanned scenes it changed none.
+    """
 
     def __init__(self, mesh: SurfaceMesh) -> None:
         self.mesh = mesh
@@ -53,22 +57,39 @@ class Solid:
         return self.embree.run(origins, directions, dists=limit, output=True)
 
 
-@lru_cache(maxsize=32)
 def pixel_rays(camera: Camera) -> NDArray[np.float32]:
-    """Rays (H, W, 3) through the pixel centres in the camera frame with z = 1, lens distortion undone."""
-    focal = camera.focal_px
-    xd = (np.arange(camera.width) + 0.5 - camera.width / 2)[None, :] / focal
-    yd = (np.arange(camera.height) + 0.5 - camera.height / 2)[:, None] / focal
-    xd, yd = np.broadcast_arrays(xd, yd)
-    x, y = xd, yd
-    k1, k2, p1, p2, k3 = camera.distortion
-    if any(camera.distortion):
-        for _ in range(30):
-            r2 = x * x + y * y
-            radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-            x, y = (
-                (xd - 2 * p1 * x * y - p2 * (r2 + 2 * x * x)) / radial,
-                (yd - p1 * (r2 + 2 * y * y) - 2 * p2 * x * y) / radial,
+    """Rays (H, W, 3) through the pixel centres in the camera frame with z = 1, lens distortion undone.
+
+    Raises:
+        ValueError: The distortion folds the image: some pixel has no ray.
+    """
+    return _pixel_rays(camera.width, camera.height, camera.focal_px, camera.distortion)
+
+
+@lru_cache(maxsize=32)
+def _pixel_rays(
+    width: int, height: int, focal_px: float, distortion: tuple[float, float, float, float, float]
+) -> NDArray[np.float32]:
+    seen_x, seen_y = np.meshgrid(
+        (np.arange(width) + 0.5 - width / 2) / focal_px, (np.arange(height) + 0.5 - height / 2) / focal_px
+    )
+    x, y = seen_x, seen_y
+    if any(distortion):
+        k1, k2, p1, p2, k3 = distortion
+        with np.errstate(all="ignore"):
+            for _ in range(100):
+                r2 = x * x + y * y
+                radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+                error_x = seen_x - (x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x))
+                error_y = seen_y - (y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y)
+                worst_px = np.maximum(np.abs(error_x), np.abs(error_y)).max() * focal_px
+                if not worst_px > 1e-4:
+                    break
+                x, y = x + error_x / radial, y + error_y / radial
+        if not worst_px <= 1e-2:
+            raise ValueError(
+                f"distortion {distortion} folds the image: some pixels have no ray; use weaker "
+                "coefficients or a narrower hfov_rad"
             )
     rays = np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)
     rays.setflags(write=False)
@@ -81,7 +102,9 @@ def row_offsets(camera: Camera) -> NDArray[np.float64]:
 
 
 def exposure_offsets(camera: Camera) -> NDArray[np.float64]:
-    """Seconds (blur_samples,) from the middle of a row's exposure to each instant that is averaged."""
+    """Seconds (N,) from the middle of a row's exposure to the N instants that are averaged."""
+    if camera.exposure_s == 0:
+        return np.zeros(1)
     return ((np.arange(camera.blur_samples) + 0.5) / camera.blur_samples - 0.5) * camera.exposure_s
 
 
@@ -190,7 +213,7 @@ class RaycastBackend:
             nearer, block = depth[window], colour[window]
             hits = solid.cast(
                 *_place_rays(rays[window], relative[window[0]] if len(relative) > 1 else relative),
-                limit=nearer.ravel(),
+                limit=nearer.flatten(),
             )
             found = hits["primID"] >= 0
             pixels = found.reshape(nearer.shape)

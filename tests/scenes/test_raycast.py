@@ -130,6 +130,12 @@ def test_distorted_rays_project_back_to_their_pixels():
     np.testing.assert_allclose(yd * camera.focal_px + 24, rows, atol=1e-2)
 
 
+def test_distortion_that_folds_the_image_is_refused(room):
+    camera = replace(CAMERA, distortion=(-0.5, 0.0, 0.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match=r"distortion \(-0\.5.*folds the image"):
+        room.render(camera, RigidMotion(pose_of([0, 0, 1.5])))
+
+
 def test_walls_have_their_colours(room):
     centre = [0, 0, 1.5]
     for yaw, colour in [(0, (200, 0, 0)), (np.pi, (0, 90, 0)), (np.pi / 2, (0, 0, 60))]:
@@ -209,9 +215,11 @@ def test_linear_light_round_trip_keeps_all_grey_levels():
     assert np.array_equal(np.rint(to_srgb(to_linear(levels))), levels)
 
 
-def test_mover_equals_the_same_mesh_merged(noisy):
+@pytest.mark.parametrize("position", [[0.8, 0.3, 0.1], [-1.1, 0.45, 0.5], [-1.0, 0.8, 0.3]])
+def test_mover_equals_the_same_mesh_merged(noisy, position):
+    """In view, around the camera, and half behind it."""
     place = trimesh.transformations.euler_matrix(0.1, -0.2, 0.7)
-    place[:3, 3] = [0.8, 0.3, 0.1]
+    place[:3, 3] = position
     merged = RaycastBackend(merge_meshes([(noise_room(), np.eye(4)), (box_mover(), place)]), "merged")
     apart = noisy.render(CAMERA, MOVING, [Mover("box", RigidMotion(place))])
     whole = merged.render(CAMERA, MOVING)
