@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from asyncmde_sim.scenes.backend import DistanceField, RobotBody, SceneBackend
 
+TOUCH_M = 0.01
+"""A path is free where the body keeps more than this from every surface."""
+
 
 def _directions(flies: bool) -> NDArray[np.float64]:
     if not flies:
@@ -51,15 +54,19 @@ def geodesic_path(
 
 
 def smooth_path(
-    points: NDArray[np.float64], backend: SceneBackend, body: RobotBody, rounds: int = 8
-) -> NDArray[np.float64]:
-    """The path with its corners rounded as far as every point keeps a positive clearance; ends stay."""
+    points: NDArray[np.float64], backend: SceneBackend, body: RobotBody, rounds: int = 4
+) -> NDArray[np.float64] | None:
+    """The path with its corners rounded wherever that keeps it free; None if it is not free even as it was.
+
+    The ends stay. Points are close together, so that a path whose points are free is free.
+    """
     smooth = points
     for _ in range(rounds):
-        candidate = smooth.copy()
-        candidate[1:-1] = (smooth[:-2] + 2 * smooth[1:-1] + smooth[2:]) / 4
-        free = backend.clearance(candidate, body) > 0
-        smooth = np.where(free[:, None], candidate, smooth)
+        smooth = np.concatenate([points[:1], (smooth[:-2] + 2 * smooth[1:-1] + smooth[2:]) / 4, points[-1:]])
+    touches = backend.clearance(smooth, body) <= TOUCH_M
+    smooth[touches] = points[touches]
+    if touches.any() and (backend.clearance(points[touches], body) <= TOUCH_M).any():
+        return None
     return smooth
 
 

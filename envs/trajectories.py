@@ -221,7 +221,8 @@ def _way_onward(
     path = geodesic_path(field, here, goal, robot.body.flies, step_m)
     if path is None or len(path) < 4:
         return None
-    return Way(smooth_path(path, backend, robot.body))
+    smooth = smooth_path(path, backend, robot.body)
+    return None if smooth is None else Way(smooth)
 
 
 def _progress(way: Way, along: float, position: NDArray[np.float64]) -> float:
