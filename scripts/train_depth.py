@@ -19,6 +19,7 @@ from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.depth.weights import DEFAULT_WEIGHTS, WeightsConfig, load_network, save_network
 from asyncmde_sim.training import fast as fast_training
+from asyncmde_sim.training.loop import Schedule, load_recipe
 from asyncmde_sim.training.render import render_all, render_jobs
 from asyncmde_sim.training.slow import SlowStage, train_slow
 
@@ -54,8 +55,8 @@ class Slow:
     """Folder of rendered views and clips."""
     out: Path
     """Folder of weights to write."""
-    steps: tuple[int, int, int] = (1300, 400, 250)
-    """Batches of the three stages: half size coarse, half size, full size."""
+    recipe: str = "cpu"
+    """Name of a shipped recipe, or a JSON file."""
     start: Path | None = None
     """Folder of weights to start from instead of random ones."""
     seed: int = 0
@@ -64,12 +65,7 @@ class Slow:
         """Train and save."""
         torch.manual_seed(self.seed)
         model = load_network("slow", self.start).requires_grad_(True) if self.start else ConvSlowPath()
-        stages = [
-            SlowStage(self.steps[0], 16, 2, True, 1e-3),
-            SlowStage(self.steps[1], 16, 2, False, 5e-4),
-            SlowStage(self.steps[2], 8, 1, False, 4e-4),
-        ]
-        stages = [stage for stage in stages if stage.steps]
+        stages = [SlowStage(**stage) for stage in load_recipe(self.recipe)["slow"]]
         train_slow(
             model,
             self.folder / "views",
@@ -87,8 +83,8 @@ class FastOnly:
     """Folder of rendered views and clips."""
     out: Path
     """Folder of weights that has the slow path; the network is written there."""
-    distil_steps: int = 800
-    steps: int = 250
+    recipe: str = "cpu"
+    """Name of a shipped recipe, or a JSON file."""
     seed: int = 0
 
     def run(self) -> None:
@@ -96,15 +92,14 @@ class FastOnly:
         torch.manual_seed(self.seed)
         teacher, model = load_network("slow", self.out), FastPathWithoutMemory()
         config, views = WeightsConfig(DEFAULT_WEIGHTS), self.folder / "views"
-        fast_training.distil(model, teacher, views, self.distil_steps, 16, self.seed, 2e-3)
+        recipe = load_recipe(self.recipe)
+        fast_training.distil(model, teacher, views, Schedule(**recipe["distil"]), self.seed)
         save_network(model, "distilled", self.out, config)
         fast_training.train_without_memory(
             model,
             views,
-            self.steps,
-            8,
+            Schedule(**recipe["fast-only"]),
             self.seed + 1,
-            4e-4,
             lambda: save_network(model, "fast-only", self.out, config),
         )
 
@@ -117,7 +112,8 @@ class Fast:
     """Folder of rendered views and clips."""
     out: Path
     """Folder of weights that has the slow path; the network is written there."""
-    steps: int = 300
+    recipe: str = "cpu"
+    """Name of a shipped recipe, or a JSON file."""
     seed: int = 0
 
     def run(self) -> None:
@@ -129,10 +125,8 @@ class Fast:
             model,
             teacher,
             self.folder / "clips",
-            self.steps,
-            4,
+            Schedule(**load_recipe(self.recipe)["fast"]),
             self.seed,
-            4e-4,
             lambda: save_network(model, "fast", self.out, WeightsConfig(DEFAULT_WEIGHTS)),
         )
 

@@ -24,6 +24,7 @@ Memory = tuple[Tensor, ...]
 
 
 def _at_image_size(depth: Tensor, image: Image) -> Depth:
+    """One map (1, h, w) as (H, W) at the image's size."""
     return resize(depth[:, None], image.shape[:2])[0, 0].numpy()
 
 
@@ -47,10 +48,14 @@ class TorchSlowEngine:
             )
 
     @torch.inference_mode()
-    def run(self, image: Image) -> tuple[Depth, Memory]:
-        """Depth (H, W) and the memory of one image (H, W, 3)."""
-        features = tuple(self.model.features(network_input(image, self.size)))
-        return _at_image_size(self.model.decoder(features, self.size), image), features
+    def run(self, image: Image) -> Depth:
+        """Depth (H, W) of one image (H, W, 3)."""
+        return _at_image_size(self.model(network_input(image, self.size)), image)
+
+    @torch.inference_mode()
+    def memory(self, image: Image) -> Memory:
+        """The four feature maps of one image (H, W, 3); nothing is decoded."""
+        return tuple(self.model.features(network_input(image, self.size)))
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,9 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _gate(channels: int) -> nn.Sequential:
-    gate = nn.Sequential(nn.Conv2d(2 * channels, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 1, 1))
-    nn.init.constant_(gate[-1].bias, 1.0)  # start by keeping the memory
-    return gate
+    last = nn.Conv2d(64, 1, 1)
+    nn.init.ones_(last.bias)  # type: ignore[arg-type] # start by keeping the memory
+    return nn.Sequential(nn.Conv2d(2 * channels, 64, 3, padding=1), nn.ReLU(), last)
 
 
 class SpatialMemoryUnit(nn.Module):
@@ -92,9 +92,7 @@ class SpatialMemoryUnit(nn.Module):
         choice = torch.sigmoid(TRUST_SHARPNESS * (trust4 - 0.5))
         trust = choice * trust1 + (1 - choice) * trust4
         smoothed = (
-            trust
-            if state.trust is None
-            else TRUST_SMOOTHING * trust + (1 - TRUST_SMOOTHING) * state.trust
+            trust if state.trust is None else TRUST_SMOOTHING * trust + (1 - TRUST_SMOOTHING) * state.trust
         )
         fused = []
         for memory, features_now, size in zip(state.memory, current, sizes, strict=True):

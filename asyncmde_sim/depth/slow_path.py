@@ -66,9 +66,7 @@ class ConvSlowPath(nn.Module):
         )
         self.stages = nn.ModuleList()
         widths = (stem, *BACKBONE_CHANNELS)
-        for level, ((c_in, c_out), depth) in enumerate(
-            zip(pairwise(widths), BACKBONE_DEPTHS, strict=True)
-        ):
+        for level, ((c_in, c_out), depth) in enumerate(zip(pairwise(widths), BACKBONE_DEPTHS, strict=True)):
             blocks = [_BasicBlock(c_in, c_out, 1 if level == 0 else 2)]
             blocks += [_BasicBlock(c_out, c_out, 1) for _ in range(depth - 1)]
             self.stages.append(nn.Sequential(*blocks))

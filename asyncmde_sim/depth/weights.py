@@ -89,7 +89,9 @@ def read_config(folder: Path) -> WeightsConfig:
     try:
         return WeightsConfig(**json.loads(path.read_text()))
     except (json.JSONDecodeError, TypeError) as error:
-        raise ValueError(f"{path} is not a config of depth weights ({error}): write it with save_network") from error
+        raise ValueError(
+            f"{path} is not a config of depth weights ({error}): write it with save_network"
+        ) from error
 
 
 def save_network(model: nn.Module, network: str, folder: Path, config: WeightsConfig) -> None:
@@ -101,11 +103,12 @@ def save_network(model: nn.Module, network: str, folder: Path, config: WeightsCo
     }
     _write_whole(folder / f"{network}.safetensors", lambda path: save_file(state, path))
     _write_whole(
-        folder / "config.json", lambda path: Path(path).write_text(json.dumps(asdict(config), indent=2) + "\n")
+        folder / "config.json",
+        lambda path: Path(path).write_text(json.dumps(asdict(config), indent=2) + "\n"),
     )
 
 
-def load_network(network: str, folder: Path) -> nn.Module:
+def load_network(network: str, folder: Path) -> Any:
     """One of ``slow``, ``fast`` and ``fast-only`` from a folder of weights, in evaluation mode.
 
     Raises:
@@ -117,7 +120,9 @@ def load_network(network: str, folder: Path) -> nn.Module:
         raise FileNotFoundError(f"{folder} has no {path.name}: train it, or use weights that have it")
     model = NETWORKS[network](max_depth_m=config.max_depth_m)
     try:
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+        model.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        )
     except SafetensorError as error:
         raise ValueError(f"{path} is corrupt ({error}): fetch or train it again") from error
     except RuntimeError as error:
@@ -142,7 +147,9 @@ def load_depth_anything(name_or_folder: str) -> DepthAnythingSlowPath:
     try:
         model = AutoModelForDepthEstimation.from_pretrained(name_or_folder)
     except OSError as error:
-        raise ValueError(f"{name_or_folder!r} is no Depth Anything model that can be loaded: {error}") from error
+        raise ValueError(
+            f"{name_or_folder!r} is no Depth Anything model that can be loaded: {error}"
+        ) from error
     return DepthAnythingSlowPath(model).eval().requires_grad_(False)
 
 
@@ -156,4 +163,3 @@ def _write_whole(path: Path, write: Any) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
-

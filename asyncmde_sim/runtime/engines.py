@@ -14,8 +14,12 @@ Depth = NDArray[np.float32]
 class SlowEngine(Protocol):
     """The slow path."""
 
-    def run(self, image: Image) -> tuple[Depth, Any]:
-        """Depth (H, W) float32 m of the image, and the memory that a refresh writes."""
+    def run(self, image: Image) -> Depth:
+        """Depth (H, W) float32 m of the image."""
+        ...
+
+    def memory(self, image: Image) -> Any:
+        """The memory that a refresh from the image writes; nothing is decoded."""
         ...
 
 

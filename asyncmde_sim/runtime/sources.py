@@ -145,7 +145,7 @@ class SinglePathSource:
 
     def _compute(self, run: Run) -> Estimate:
         image = run.frame.image
-        depth = self._engines.slow.run(image)[0] if self._path == "slow" else self._engines.single.run(image)
+        depth = self._engines.slow.run(image) if self._path == "slow" else self._engines.single.run(image)
         return Estimate(depth, run.frame.time_ns, run.end_ns, run.frame.time_ns, run.end_ns)
 
     @property
@@ -197,7 +197,7 @@ class AsyncSource:
         for event in self._schedule.advance(now_ns):
             run = event.run
             if run.path == "slow" and event.kind == "finish":
-                _, memory = self._engines.slow.run(run.frame.image)
+                memory = self._engines.slow.memory(run.frame.image)
                 self._state = self._engines.fast.refreshed(self._state, memory)
                 self._refresh = run
             elif run.path == "fast" and event.kind == "start":

@@ -64,7 +64,9 @@ class Clips:
 
     def __post_init__(self) -> None:
         if self.images.shape[:-1] != self.depth.shape:
-            raise ValueError(f"images {self.images.shape} and depth {self.depth.shape} do not belong together")
+            raise ValueError(
+                f"images {self.images.shape} and depth {self.depth.shape} do not belong together"
+            )
 
 
 def render_clip(
@@ -75,10 +77,12 @@ def render_clip(
     Raises:
         ValueError: No clear motion was found in the scene.
     """
-    times = np.arange(frames) * recipe.frame_interval_s
+    times = np.arange(frames, dtype=np.float64) * recipe.frame_interval_s
     motion = _clear_motion(backend, recipe, times, rng)
     movers = _scatter_movers(backend, recipe, motion, rng)
-    camera = replace(camera, exposure_gain=float(np.exp(rng.normal(0, 0.2))), noise_std=float(rng.uniform(0, 4)))
+    camera = replace(
+        camera, exposure_gain=float(np.exp(rng.normal(0, 0.2))), noise_std=float(rng.uniform(0, 4))
+    )
     if recipe.max_exposure_s and rng.random() < 0.5:
         camera = replace(
             camera,
@@ -132,7 +136,7 @@ def _scatter_movers(
     if not count:
         return []
     eye = motion.pose[:3, 3]
-    movers = []
+    movers: list[Mover] = []
     for position in backend.sample_free(rng, recipe.body, 8 * count, margin_m=0.1):
         if len(movers) == count:
             break

@@ -58,7 +58,11 @@ def batches(
 
 
 def _collate(
-    shards: list[Clips], chosen: list[tuple[int, int]], rng: np.random.Generator, shrink: int, max_depth_m: float
+    shards: list[Clips],
+    chosen: list[tuple[int, int]],
+    rng: np.random.Generator,
+    shrink: int,
+    max_depth_m: float,
 ) -> Batch:
     pairs = [_augmented(shards[s].images[c], shards[s].depth[c], rng) for s, c in chosen]
     images = torch.from_numpy(np.stack([p[0] for p in pairs]))

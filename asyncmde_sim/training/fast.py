@@ -18,7 +18,7 @@ from asyncmde_sim.depth.losses import asyncmde_loss
 from asyncmde_sim.depth.memory import MemoryState, resize
 from asyncmde_sim.depth.slow_path import SlowPath
 from asyncmde_sim.training.data import Batch, batches
-from asyncmde_sim.training.loop import optimise
+from asyncmde_sim.training.loop import Schedule, optimise
 
 DECODED_FRAMES = 3
 """Frames a clip that are decoded and scored; the others only update the memory, which is cheap."""
@@ -31,7 +31,8 @@ def distillation_loss(model: FastPathWithoutMemory, teacher: SlowPath, batch: Ba
         targets = teacher.features(images)
     features = model.features(images)
     losses = [
-        mse_loss(resize(f, t.shape[-2:]), t) / t.square().mean() for f, t in zip(features, targets, strict=True)
+        mse_loss(resize(f, t.shape[-2:]), t) / t.square().mean()
+        for f, t in zip(features, targets, strict=True)
     ]
     return torch.stack(losses).mean()
 
@@ -65,48 +66,45 @@ def clip_loss(model: FastPath, teacher: SlowPath, batch: Batch, rng: torch.Gener
 
 
 def distil(
-    model: FastPathWithoutMemory, teacher: SlowPath, views: Path, steps: int, batch: int, seed: int, rate: float
+    model: FastPathWithoutMemory, teacher: SlowPath, views: Path, schedule: Schedule, seed: int
 ) -> None:
     """Distil the slow path's features into ``model`` and give it the slow path's decoder."""
     initialise_decoder(model.decoder, teacher.decoder)
     model.train()
     optimise(
         [*model.encoder.parameters(), *model.projector.parameters()],
-        batches(views, batch, steps, seed),
+        batches(views, schedule.batch, schedule.steps, seed),
         lambda b: distillation_loss(model, teacher, b),
-        steps,
-        rate,
+        schedule,
     )
 
 
 def train_without_memory(
-    model: FastPathWithoutMemory, views: Path, steps: int, batch: int, seed: int, rate: float, save: Callable[[], None]
+    model: FastPathWithoutMemory, views: Path, schedule: Schedule, seed: int, save: Callable[[], None]
 ) -> None:
     """Train the control on single frames."""
     model.train()
     optimise(
         model.parameters(),
-        batches(views, batch, steps, seed),
+        batches(views, schedule.batch, schedule.steps, seed),
         lambda b: without_memory_loss(model, b),
-        steps,
-        rate,
+        schedule,
         on_report=lambda _: save(),
     )
     model.eval()
 
 
 def train_fast(
-    model: FastPath, teacher: SlowPath, clips: Path, steps: int, batch: int, seed: int, rate: float, save: Callable[[], None]
+    model: FastPath, teacher: SlowPath, clips: Path, schedule: Schedule, seed: int, save: Callable[[], None]
 ) -> None:
     """Train the fast path on clips."""
     model.train()
     rng = torch.Generator().manual_seed(seed)
     optimise(
         model.parameters(),
-        batches(clips, batch, steps, seed),
+        batches(clips, schedule.batch, schedule.steps, seed),
         lambda b: clip_loss(model, teacher, b, rng),
-        steps,
-        rate,
+        schedule,
         on_report=lambda _: save(),
     )
     model.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -12,27 +13,21 @@ from asyncmde_sim.depth.decoder import DPTDecoder
 from asyncmde_sim.depth.losses import gradient_loss, log_depth_loss
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.training.data import Batch, batches
-from asyncmde_sim.training.loop import optimise
+from asyncmde_sim.training.loop import Schedule, optimise
 
 
 @dataclass(frozen=True)
-class SlowStage:
-    """One stage of the coarse-to-fine curriculum.
+class SlowStage(Schedule):
+    """One stage of the coarse-to-fine curriculum; each reads the shards that are there when it starts.
 
     Args:
-        steps: Number of batches.
-        batch: Images a batch.
         shrink: Factor by which the images are made smaller.
         coarse: Whether the decoder leaves out its finest stage and gives half the resolution; that
             halves the cost of a step.
-        learning_rate: Peak learning rate.
     """
 
-    steps: int
-    batch: int
-    shrink: int
-    coarse: bool
-    learning_rate: float
+    shrink: int = 1
+    coarse: bool = False
 
 
 def coarse_depth(decoder: DPTDecoder, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
@@ -48,7 +43,7 @@ def coarse_depth(decoder: DPTDecoder, features: Sequence[Tensor], size: tuple[in
 def slow_loss(model: ConvSlowPath, batch: Batch, coarse: bool) -> Tensor:
     """Log-depth loss and half the gradient loss on log depth, over every frame of the batch."""
     images, true_depth, valid = (x.flatten(0, 1) for x in (batch.images, batch.depth, batch.valid))
-    size = tuple(images.shape[-2:])
+    size = (images.shape[-2], images.shape[-1])
     features = model.features(images)
     if coarse:
         depth = coarse_depth(model.decoder, features, size)
@@ -69,9 +64,8 @@ def train_slow(
         optimise(
             model.parameters(),
             batches(views, stage.batch, stage.steps, seed + number, stage.shrink),
-            lambda batch, coarse=stage.coarse: slow_loss(model, batch, coarse),
-            stage.steps,
-            stage.learning_rate,
+            partial(slow_loss, model, coarse=stage.coarse),
+            stage,
             on_report=lambda _: save(),
         )
     model.eval()

@@ -87,7 +87,9 @@ def test_full_trust_keeps_the_memory_and_none_takes_the_new_view(
             torch.testing.assert_close(got, want)
 
 
-def test_smoothing_each_level_equals_resizing_the_smoothed_map(fast: FastPath, slow: ConvSlowPath, images: torch.Tensor) -> None:
+def test_smoothing_each_level_equals_resizing_the_smoothed_map(
+    fast: FastPath, slow: ConvSlowPath, images: torch.Tensor
+) -> None:
     """T'_l(t) = b T_l(t) + (1 - b) T'_l(t - 1), computed level by level as the paper writes it."""
     memory = state = MemoryState(tuple(slow.features(images[0])))
     smoothed: list[torch.Tensor] | None = None
@@ -95,13 +97,17 @@ def test_smoothing_each_level_equals_resizing_the_smoothed_map(fast: FastPath, s
         before = state
         state, trust = fast.fuse(image, state)
         levels = [resize(trust, m.shape[-2:]) for m in memory.memory]
-        smoothed = levels if smoothed is None else [0.5 * t + 0.5 * s for t, s in zip(levels, smoothed, strict=True)]
+        smoothed = (
+            levels if smoothed is None else [0.5 * t + 0.5 * s for t, s in zip(levels, smoothed, strict=True)]
+        )
         current = fast.smu.project(fast.encoder(image), [m.shape[-2:] for m in memory.memory])
         for keep, old, new, got in zip(smoothed, before.memory, current, state.memory, strict=True):
             torch.testing.assert_close(keep * old + (1 - keep) * new, got)
 
 
-def test_a_refresh_overwrites_the_memory_alone(fast: FastPath, slow: ConvSlowPath, images: torch.Tensor) -> None:
+def test_a_refresh_overwrites_the_memory_alone(
+    fast: FastPath, slow: ConvSlowPath, images: torch.Tensor
+) -> None:
     _, state, _ = fast(images[1], MemoryState(tuple(slow.features(images[0]))))
     fresh = slow.features(images[2])
     refreshed = state.refreshed(fresh)
@@ -114,7 +120,9 @@ def test_memory_needs_four_levels() -> None:
         MemoryState((torch.zeros(1),) * 3)
 
 
-def test_depth_lies_between_zero_and_the_largest(fast: FastPath, slow: ConvSlowPath, images: torch.Tensor) -> None:
+def test_depth_lies_between_zero_and_the_largest(
+    fast: FastPath, slow: ConvSlowPath, images: torch.Tensor
+) -> None:
     for depth in (slow(images[0]), FastPathWithoutMemory().eval()(images[0])):
         assert depth.shape == (1, *SIZE) and depth.min() >= 0 and depth.max() <= 20
 
@@ -161,5 +169,5 @@ def test_levels_followed_by_decoding_are_depth_anythings_own_depth(kind: str) ->
 
 
 def test_depth_anything_refuses_other_sizes() -> None:
-    with pytest.raises(ValueError, match="50x84.*multiples of 14"):
+    with pytest.raises(ValueError, match=r"50x84.*multiples of 14"):
         DepthAnythingSlowPath(_depth_anything("metric")).features(torch.zeros(1, 3, 50, 84))

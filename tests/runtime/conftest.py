@@ -45,8 +45,10 @@ class FakeSlow:
     engines: FakeEngines
 
     def run(self, image):
-        number = self.engines._number("slow", image)
-        return _map(number + 0.5), 10.0 * number
+        return _map(self.engines._number("slow", image) + 0.5)
+
+    def memory(self, image):
+        return 10.0 * self.engines._number("slow", image)
 
 
 @dataclass

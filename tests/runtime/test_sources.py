@@ -134,7 +134,7 @@ def test_law_3_zero_latency_and_a_refresh_every_frame_is_slow_then_fast_in_seque
     answers = replay(AsyncSource(make_engines(), make_profile(), policy), frames, [f.time_ns for f in frames])
     engines, state = make_engines(), None
     for frame in frames:
-        state = engines.fast.refreshed(state, engines.slow.run(frame.image)[1])
+        state = engines.fast.refreshed(state, engines.slow.memory(frame.image))
         depth, state, trust = engines.fast.run(frame.image, state)
         at = frame.time_ns
         assert facts(answers[at]) == facts(Estimate(depth, at, at, at, at, trust))

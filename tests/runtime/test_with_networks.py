@@ -42,7 +42,7 @@ def test_async_without_latency_is_slow_then_fast_in_sequence(engines, frames, ma
     answers = replay(AsyncSource(engines, make_profile(), FreeRunning()), frames, TIMES)
     state = None
     for frame in frames:
-        state = engines.fast.refreshed(state, engines.slow.run(frame.image)[1])
+        state = engines.fast.refreshed(state, engines.slow.memory(frame.image))
         depth, state, trust = engines.fast.run(frame.image, state)
         answer = answers[frame.time_ns]
         assert answer.depth.shape == frame.image.shape[:2]
@@ -53,7 +53,7 @@ def test_async_without_latency_is_slow_then_fast_in_sequence(engines, frames, ma
 
 
 def test_single_paths_are_their_networks(engines, frames, make_profile, replay):
-    for path, run in (("slow", lambda i: engines.slow.run(i)[0]), ("fast", engines.single.run)):
+    for path, run in (("slow", engines.slow.run), ("fast", engines.single.run)):
         answers = replay(SinglePathSource(path, engines, make_profile()), frames, TIMES)
         assert all(np.array_equal(answers[f.time_ns].depth, run(f.image)) for f in frames)
 

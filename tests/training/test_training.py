@@ -1,0 +1,162 @@
+"""Training: shards round-trip whole, clips obey their recipe, and a step on a tiny set learns."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
+from asyncmde_sim.depth.slow_path import ConvSlowPath
+from asyncmde_sim.scenes.backend import Mover, RobotBody
+from asyncmde_sim.scenes.camera import Camera, RigidMotion
+from asyncmde_sim.training import fast
+from asyncmde_sim.training.clips import ClipRecipe, Clips, read_shards, render_clip, write_shard
+from asyncmde_sim.training.data import batches
+from asyncmde_sim.training.loop import Schedule, cosine_rate, load_recipe, optimise
+from asyncmde_sim.training.slow import SlowStage, coarse_depth, train_slow
+
+
+class RampBackend:
+    """A fake scene whose images and depth tell where the camera is."""
+
+    name = "ramp"
+    bounds = np.array([[-5.0, -5, 0], [5, 5, 3]])
+
+    def __init__(self, clear: bool = True) -> None:
+        self.clear = clear
+        self.motions: list[RigidMotion] = []
+        self.movers: list[tuple[Mover, ...]] = []
+
+    def sample_free(self, rng, body, count, margin_m=0.1):  # type: ignore[no-untyped-def]
+        return rng.uniform(-4, 4, (count, 3)) * [1, 1, 0]
+
+    def clearance(self, points, body, movers=()):  # type: ignore[no-untyped-def]
+        return np.full(len(points), 1.0 if self.clear else -1.0)
+
+    def render(self, camera, motion, movers=(), rng=None):  # type: ignore[no-untyped-def]
+        from asyncmde_sim.scenes.backend import Rendering
+
+        self.motions.append(motion)
+        self.movers.append(tuple(movers))
+        depth = np.linspace(1, 3, camera.width, dtype=np.float32)[None].repeat(camera.height, 0)
+        return Rendering((depth[..., None] * [80, 60, 40]).astype(np.uint8), depth)
+
+
+RECIPE = ClipRecipe(RobotBody(0.2, 0.5), 0.45, 0.1, max_speed_mps=1.0, max_yaw_rate_radps=1.0)
+CAMERA = Camera(width=64, height=32)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, frames in (("views", 1), ("clips", 4)):
+        rng = np.random.default_rng(0)
+        parts = [render_clip(RampBackend(), RECIPE, CAMERA, frames, rng) for _ in range(3)]  # type: ignore[arg-type]
+        write_shard(
+            Clips(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("images", "depth"))),
+            tmp_path / name,
+            "a",
+        )
+    return tmp_path
+
+
+def test_a_clip_moves_as_its_recipe_says_and_is_the_same_for_the_same_seed() -> None:
+    backend = RampBackend()
+    recipe = replace(RECIPE, movers=("person",), max_movers=3)
+    first, second = (render_clip(backend, recipe, CAMERA, 5, np.random.default_rng(3)) for _ in range(2))  # type: ignore[arg-type]
+    assert np.array_equal(first.images, second.images) and first.images.shape == (1, 5, 32, 64, 3)
+    eyes = np.array([m.pose[:3, 3] for m in backend.motions[:5]])
+    assert np.allclose(eyes[:, 2], 0.45)
+    assert np.linalg.norm(np.diff(eyes, axis=0), axis=1).max() <= 1.0 * 0.1 + 1e-9
+    for earlier, later in zip(backend.movers[:4], backend.movers[1:5], strict=True):
+        for a, b in zip(earlier, later, strict=True):
+            assert np.allclose(b.motion.pose[:3, 3] - a.motion.pose[:3, 3], 0.1 * a.motion.linear_velocity)
+
+
+def test_a_scene_without_clear_motion_is_refused() -> None:
+    with pytest.raises(ValueError, match="ramp: no clear camera motion"):
+        render_clip(RampBackend(clear=False), RECIPE, CAMERA, 3, np.random.default_rng(0))  # type: ignore[arg-type]
+
+
+def test_shards_round_trip_and_a_shard_without_its_depth_does_not_exist(folder: Path) -> None:
+    (clips,) = read_shards(folder / "clips")
+    write_shard(clips, folder / "copy", "b")
+    (copy,) = read_shards(folder / "copy")
+    assert np.array_equal(copy.images, clips.images) and np.array_equal(copy.depth, clips.depth)
+    (folder / "copy" / "b-depth.npy").unlink()
+    with pytest.raises(FileNotFoundError, match="holds no clips"):
+        next(read_shards(folder / "copy"))
+
+
+def test_images_and_depth_must_belong_together() -> None:
+    with pytest.raises(ValueError, match="do not belong together"):
+        Clips(np.zeros((1, 2, 4, 4, 3), np.uint8), np.zeros((1, 3, 4, 4), np.float16))
+
+
+def test_batches_are_a_function_of_the_seed(folder: Path) -> None:
+    first, second = (list(batches(folder / "views", 2, 3, seed=7)) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a.images, b.images) and torch.equal(a.depth, b.depth)
+    other = next(batches(folder / "views", 2, 1, seed=8))
+    assert not torch.equal(other.images, first[0].images)
+    small = next(batches(folder / "views", 2, 1, seed=7, shrink=2))
+    assert small.images.shape[-2:] == small.depth.shape[-2:] == (16, 32)
+
+
+def test_the_schedule_warms_up_and_ends_at_zero() -> None:
+    assert cosine_rate(0) == 0 and cosine_rate(1) == pytest.approx(0) and cosine_rate(0.05) > 0.95
+    with pytest.raises(ValueError, match="steps is 0"):
+        Schedule(0, 1, 1e-3)
+
+
+def test_recipes_are_known_by_name() -> None:
+    recipe = load_recipe("cpu")
+    assert all(SlowStage(**stage).steps for stage in recipe["slow"])
+    with pytest.raises(FileNotFoundError, match=r"no recipe 'x'.*cpu"):
+        load_recipe("x")
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(folder: Path) -> None:
+    parameter = torch.nn.Parameter(torch.ones(1))
+    with pytest.raises(FloatingPointError, match="at step 1: lower the learning rate"):
+        optimise(
+            [parameter],
+            batches(folder / "views", 1, 1, 0),
+            lambda _: parameter.sum() * torch.inf,
+            Schedule(1, 1, 1.0),
+        )
+
+
+def test_the_coarse_decoder_leaves_out_the_finest_stage_alone() -> None:
+    torch.manual_seed(0)
+    model = ConvSlowPath().eval()
+    images = torch.randn(1, 3, 32, 64)
+    with torch.no_grad():
+        features = model.features(images)
+        depth = coarse_depth(model.decoder, features, (32, 64))
+        assert depth.shape == (1, 16, 32)
+        torch.nn.init.normal_(model.decoder.fusion_stage.layers[3].projection.weight)
+        features[0] = torch.randn_like(features[0])
+        assert torch.equal(coarse_depth(model.decoder, features, (32, 64)), depth)
+
+
+def test_all_three_networks_learn_the_ramp(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    saved: list[int] = []
+    slow = ConvSlowPath()
+    stages = [SlowStage(4, 2, 1e-3, shrink=1, coarse=True), SlowStage(6, 2, 1e-3)]
+    train_slow(slow, folder / "views", stages, 0, lambda: saved.append(1))
+    single = FastPathWithoutMemory()
+    fast.distil(single, slow, folder / "views", Schedule(2, 2, 1e-3), 0)
+    assert torch.equal(single.decoder.head.conv3.weight, slow.decoder.head.conv3.weight)
+    fast.train_without_memory(single, folder / "views", Schedule(2, 2, 1e-3), 0, lambda: saved.append(2))
+    path = FastPath()
+    fast.start_from(path, single)
+    before = path.smu.gate1[0].weight.clone()
+    fast.train_fast(path, slow, folder / "clips", Schedule(2, 2, 1e-3), 0, lambda: saved.append(3))
+    assert saved == [1, 1, 2, 3] and not torch.equal(before, path.smu.gate1[0].weight)
+    losses = [
+        float(line.split()[3]) for line in capsys.readouterr().out.splitlines() if line.startswith("step")
+    ]
+    assert losses[1] < losses[0] and all(np.isfinite(losses))
