@@ -161,13 +161,13 @@ def write_shard(clips: Clips, folder: Path, name: str) -> None:
         os.replace(file.name, folder / f"{name}-{kind}.npy")
 
 
-def read_shards(folder: Path) -> Iterator[Clips]:
-    """The complete shards of a folder, in order of name, memory-mapped.
+def read_shards(folder: Path, prefix: str = "") -> Iterator[Clips]:
+    """The complete shards of a folder whose names start with ``prefix``, by name, memory-mapped.
 
     Raises:
         FileNotFoundError: The folder has none.
     """
-    names = sorted(path.name.removesuffix("-depth.npy") for path in folder.glob("*-depth.npy"))
+    names = sorted(path.name.removesuffix("-depth.npy") for path in folder.glob(f"{prefix}*-depth.npy"))
     if not names:
         raise FileNotFoundError(f"{folder} holds no clips: render some first")
     for name in names:

@@ -18,7 +18,7 @@ from asyncmde_sim.training.data import Batch
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
 WEIGHT_DECAY = 0.01
 GRADIENT_CLIP = 1.0
-WARMUP = 0.04
+WARMUP = 0.1
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +14,39 @@ from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.scenes.library import scene_names
 from asyncmde_sim.training.clips import ClipRecipe, Clips, render_clip, write_shard
 
-RECIPES = {
-    "rover": ClipRecipe(
-        body=RobotBody(0.18, 0.5),
-        camera_height_m=0.45,
-        frame_interval_s=1 / 30,
-        max_speed_mps=1.4,
-        max_yaw_rate_radps=2.5,
-        max_tilt_rad=0.03,
-        max_tilt_rate_radps=0.1,
-        movers=("person_a", "person_b", "cart"),
-        max_movers=3,
-    ),
-    "quad": ClipRecipe(
-        body=RobotBody(0.15, flies=True),
-        camera_height_m=0.0,
-        frame_interval_s=1 / 60,
-        max_speed_mps=6.0,
-        max_yaw_rate_radps=4.0,
-        max_tilt_rad=0.8,
-        max_tilt_rate_radps=6.0,
-        max_exposure_s=0.008,
-        max_readout_s=0.015,
-    ),
+ROVER = ClipRecipe(
+    body=RobotBody(0.18, 0.5),
+    camera_height_m=0.45,
+    frame_interval_s=1 / 30,
+    max_speed_mps=1.4,
+    max_yaw_rate_radps=2.5,
+    max_tilt_rad=0.03,
+    max_tilt_rate_radps=0.1,
+)
+QUAD = ClipRecipe(
+    body=RobotBody(0.15, flies=True),
+    camera_height_m=0.0,
+    frame_interval_s=1 / 60,
+    max_speed_mps=6.0,
+    max_yaw_rate_radps=4.0,
+    max_tilt_rad=0.8,
+    max_tilt_rate_radps=6.0,
+    max_exposure_s=0.008,
+    max_readout_s=0.015,
+)
+REGIMES = {
+    "IndoorStatic": ("flat", ROVER),
+    "IndoorDynamic": ("flat", replace(ROVER, movers=("person_a", "person_b", "cart"), max_movers=4)),
+    "ExtremeMotion": ("hall", replace(QUAD, movers=("bag", "ball", "panel"), max_movers=2)),
 }
-SCENE_KIND = {"rover": "flat", "quad": "hall"}
+"""Each environment's kind of scene and what its clips look like."""
 
 
 @dataclass(frozen=True)
 class RenderJob:
     """One shard: ``clips`` clips of ``frames`` frames of one scene."""
 
-    robot: str
+    regime: str
     scene: str
     clips: int
     frames: int
@@ -55,28 +56,28 @@ class RenderJob:
     @property
     def name(self) -> str:
         """The shard's name, which holds all that it depends on."""
-        return f"{self.robot}-{self.scene}-{self.clips}x{self.frames}-{self.seed}"
+        return f"{self.regime}-{self.scene}-{self.clips}x{self.frames}-{self.seed}"
 
 
 def render_shard(job: RenderJob) -> str:
     """Render one shard, unless it is there already; returns its name."""
     if not (job.folder / f"{job.name}-depth.npy").exists():
-        recipe, camera = RECIPES[job.robot], Camera()
+        _, recipe = REGIMES[job.regime]
         backend = load_backend(job.scene)
         rng = np.random.default_rng([job.seed, *job.scene.encode()])
-        parts = [render_clip(backend, recipe, camera, job.frames, rng) for _ in range(job.clips)]
+        parts = [render_clip(backend, recipe, Camera(), job.frames, rng) for _ in range(job.clips)]
         clips = Clips(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("images", "depth")))
         write_shard(clips, job.folder, job.name)
     return job.name
 
 
 def render_jobs(split: str, scenes: int, clips: int, frames: int, seed: int, folder: Path) -> list[RenderJob]:
-    """Jobs for ``scenes`` scenes of each robot, alternating between them."""
-    names = {robot: scene_names(kind, split, scenes) for robot, kind in SCENE_KIND.items()}
+    """Jobs for ``scenes`` scenes of each regime, alternating between regimes."""
+    names = {regime: scene_names(kind, split, scenes) for regime, (kind, _) in REGIMES.items()}
     return [
-        RenderJob(robot, names[robot][index], clips, frames, seed, folder)
+        RenderJob(regime, names[regime][index], clips, frames, seed, folder)
         for index in range(scenes)
-        for robot in SCENE_KIND
+        for regime in REGIMES
     ]
 
 
