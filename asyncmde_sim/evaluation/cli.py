@@ -20,6 +20,7 @@ from asyncmde_sim.evaluation.output import (
     describe,
     discard_folder,
     open_folder,
+    weights_record,
     write_results,
 )
 from asyncmde_sim.evaluation.rerun_log import RerunLog, check_rerun
@@ -28,7 +29,6 @@ from asyncmde_sim.evaluation.video import VideoLog
 
 VIDEO_EPISODES = 3
 REFUSED = 2
-INTERRUPTED = 130
 
 DESCRIPTION = """Fly or drive episodes with the depth that a device would have delivered in time.
 
@@ -52,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_folder(config.out_dir, config.overwrite)
         if config.rerun:
             check_rerun()
+        weights = weights_record(config)
         rollout = prepare(config)
-        open_folder(config.out_dir, describe(config, _robot(rollout)))
+        open_folder(config.out_dir, describe(config, _robot(rollout), weights))
     except (ValueError, OSError, ImportError, gym.error.Error) as error:
         if isinstance(error, ImportError) and error.name:
             raise  # a broken installation, not a missing extra that the message names
@@ -61,44 +62,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return REFUSED
     except KeyboardInterrupt:
         print("Interrupted before the first step: nothing was written.", file=sys.stderr)
-        return INTERRUPTED
+        return 128 + signal.SIGINT
     return _run(config, rollout)
 
 
 def _run(config: RolloutConfig, rollout: Rollout) -> int:
     folder, results = config.out_dir, Results()
     summary: dict[str, Any] | None = None
-    interrupted = False
-    try:
-        with _interruptible() as interrupts:
-            run(
-                rollout,
-                config.episodes,
-                config.seed,
-                results,
-                _watchers(config, rollout),
-                lambda: bool(interrupts),
-            )
-            interrupted = bool(interrupts)
-    except KeyboardInterrupt:
-        interrupted = True
-    finally:
-        rollout.env.close()
-        if results.episode_rows:
-            summary = write_results(results, folder)
-        else:
-            discard_folder(folder)
+    with _stop_signals() as stops:
+        try:
+            watchers = _watchers(config, rollout)
+            run(rollout, config.episodes, config.seed, results, watchers, lambda: bool(stops))
+        except KeyboardInterrupt:
+            pass  # the second signal: the episode is given up at once
+        finally:
+            rollout.env.close()
+            if results.episode_rows:
+                summary = write_results(results, folder)
+            else:
+                discard_folder(folder)
     if summary is not None:
         Console().print(summary_table(config, summary))
-    if not interrupted:
         print(f"Results: {folder}")
+    if not stops:
         return 0
-    done = len(results.episode_rows)
-    if done:
-        print(f"Interrupted: {done} of {config.episodes} episodes had ended, see {folder}.", file=sys.stderr)
-    else:
-        print("Interrupted before an episode had ended: nothing was written.", file=sys.stderr)
-    return INTERRUPTED
+    ended = f"{len(results.episode_rows)} of {config.episodes} episodes had ended"
+    print(f"Interrupted: {ended}{'' if summary else ', nothing was written'}.", file=sys.stderr)
+    return 128 + stops[0]
 
 
 def _watchers(config: RolloutConfig, rollout: Rollout) -> list[Watcher]:
@@ -119,20 +109,21 @@ def _config(*args: Any, **kwargs: Any) -> RolloutConfig:
 
 
 @contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """The first Ctrl-C is noted in the list, for the next step to see; the second interrupts at once."""
+def _stop_signals() -> Iterator[list[int]]:
+    """The first Ctrl-C or SIGTERM is noted in the list, for the next step to see; the second interrupts."""
     noted: list[int] = []
 
     def note(number: int, frame: Any) -> None:
-        if noted:
-            raise KeyboardInterrupt
         noted.append(number)
+        if len(noted) == 2:
+            raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _robot(rollout: Rollout) -> Any:

@@ -62,6 +62,7 @@ class Progress:
             f"episode {row['episode'] + 1}/{self._episodes}  {self._outcome:8}  "
             f"{row['duration_s']:5.1f} s  {row['steps']:4d} steps  SPL {row['spl']:.2f}  {row['scene']}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def close(self) -> None:

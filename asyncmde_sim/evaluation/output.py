@@ -71,8 +71,8 @@ def write_results(results: Results, folder: Path) -> dict[str, Any]:
     return summary
 
 
-def describe(config: RolloutConfig, robot: Any) -> dict[str, Any]:
-    """Content of ``config.json``: resolved config, robot, weights, versions."""
+def describe(config: RolloutConfig, robot: Any, weights: dict[str, Any] | None) -> dict[str, Any]:
+    """Content of ``config.json``: resolved config, robot, weights (see ``weights_record``), versions."""
     packages = ("asyncmde-sim", "gymnasium", "numpy", "torch", "embreex", "trimesh")
     return {
         "format": FORMAT,
@@ -83,20 +83,26 @@ def describe(config: RolloutConfig, robot: Any) -> dict[str, Any]:
             "max_speed_mps": robot.max_speed_mps,
             "image_size": [robot.camera.width, robot.camera.height],
         },
-        "weights": weights_record(config),
+        "weights": weights,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
     }
 
 
 def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
-    """Name and SHA-256 of the files of the weights a source uses; None for a source without networks."""
-    if config.depth in ("oracle", "blind"):
+    """Name and SHA-256 of the files of the weights a source uses; None for a source without networks.
+
+    Only ``foundation`` may use weights that are not ours: a model of the transformers library.
+
+    Raises:
+        FileNotFoundError: There are no such weights.
+    """
+    if config.depth not in ("foundation", "fast", "async"):
         return None
-    ours = config.weights is None or is_ours(config.weights)
-    folder = find_weights(config.weights) if ours else Path(str(config.weights))
+    foreign = config.depth == "foundation" and config.weights is not None and not is_ours(config.weights)
+    folder = Path(str(config.weights)) if foreign else find_weights(config.weights)
     files = sorted(folder.glob("*.safetensors"))
     return {
-        "name": folder.name if ours else config.weights,
+        "name": config.weights if foreign else folder.name,
         "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
 
