@@ -111,7 +111,7 @@ class SceneBackend(Protocol):
     def range_along(
         self, origins: NDArray[np.float64], directions: NDArray[np.float64], movers: Sequence[Mover] = ()
     ) -> NDArray[np.float64]:
-        """True distance (N,) in metres from origins (N, 3) along unit directions (N, 3); ``inf`` for a miss."""
+        """Distance (N,) in metres from origins (N, 3) along unit directions (N, 3); ``inf`` for a miss."""
         ...
 
     def close(self) -> None:

@@ -160,23 +160,19 @@ class RaycastBackend:
         """Render the camera moving by ``motion``; every ray is cast at its own time."""
         if camera.noise_std > 0 and rng is None:
             raise ValueError(f"noise_std is {camera.noise_std}, so render needs rng to draw the noise from")
-        instants = exposure_offsets(camera)
-        light: NDArray[np.float32] | None = None
-        colour, depth = None, None
-        for instant in instants:
-            colour, ranges = self._cast_frame(camera, motion, movers, float(instant))
-            if abs(instant) < 1e-12:
-                depth = ranges
-            if len(instants) > 1:
-                sample = to_linear(unpack(colour))
-                light = sample if light is None else light + sample
-        if depth is None:
+        instants = [float(instant) for instant in exposure_offsets(camera)]
+        frames = [self._cast_frame(camera, motion, movers, instant) for instant in instants]
+        if len(frames) % 2:
+            depth = frames[len(frames) // 2][1]
+        else:
             _, depth = self._cast_frame(camera, motion, movers, 0.0)
         depth *= depth <= np.float32(camera.max_range_m)
-        if light is None and camera.exposure_gain == 1 and camera.noise_std == 0:
-            rgb = unpack(colour)
+        if len(frames) == 1 and camera.exposure_gain == 1 and camera.noise_std == 0:
+            rgb = unpack(frames[0][0])
         else:
-            light = to_linear(unpack(colour)) if light is None else light / np.float32(len(instants))
+            light = np.sum([to_linear(unpack(colour)) for colour, _ in frames], axis=0) / np.float32(
+                len(frames)
+            )
             grey = to_srgb(light * np.float32(camera.exposure_gain))
             if rng is not None and camera.noise_std > 0:
                 grey += np.float32(camera.noise_std) * rng.standard_normal(grey.shape, dtype=np.float32)
@@ -296,7 +292,10 @@ class RaycastBackend:
         return self._spaces[body]
 
     def close(self) -> None:
-        """Release the scene."""
+        """Forget what was computed for bodies; a later call computes it again.
+
+        ``load_backend`` shares scenes, so the mesh stays until nobody holds it.
+        """
         self._spaces.clear()
         self._distances.clear()
 
