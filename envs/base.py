@@ -176,7 +176,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._over = False
         self._distance = self._plan.shortest_path_m
         self._odometry = Odometry(self.state.pose, self._odometry_noise, odometry_rng)
-        self._record = EpisodeRecord(self._plan.shortest_path_m)
+        self._record = EpisodeRecord(self._plan.shortest_path_m, self.dt_s)
         self._movers = self._movers_at(0.0)
         self._capture()
         clearance = self._clearance([self.state])
@@ -201,7 +201,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._capture()
         clearance = self._clearance(states)
         ttc = self._time_to_collision()
-        self._record.add(moved, self.dt_s, clearance, ttc)
+        self._record.add(moved, clearance, ttc)
         before = self._distance
         distance = float(self._goal_field(self.state.position[None])[0])
         if math.isfinite(distance):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asyncmde_sim.envs.state import BodyState
+from asyncmde_sim.metrics.navigation import min_time_to_collision, soft_spl, spl, time_under_ttc
 from asyncmde_sim.scenes.backend import Mover, RobotBody, SceneBackend
 
 MAX_TIME_TO_COLLISION_S = 60.0
@@ -16,8 +17,6 @@ MAX_TIME_TO_COLLISION_S = 60.0
 
 MOVER_HORIZON_M = 6.0
 """Movers farther away than this do not count as approaching."""
-
-TIME_TO_COLLISION_ALARM_S = 1.0
 
 
 def sweep_rays(
@@ -75,39 +74,38 @@ def time_to_collision(
     return shortest
 
 
-@dataclass
 class EpisodeRecord:
-    """Accumulates one episode's measurements; lengths in metres, times in seconds."""
+    """Accumulates one episode's measurements; lengths in metres, times in seconds.
 
-    shortest_path: float
-    path_length: float = 0.0
-    min_clearance: float = float("inf")
-    min_time_to_collision: float = MAX_TIME_TO_COLLISION_S
-    time_under_1s_ttc: float = 0.0
-    duration_s: float = 0.0
+    Args:
+        shortest_path_m: Geodesic distance from start to goal.
+        step_s: Time of a step.
+    """
 
-    def add(self, moved_m: float, dt_s: float, clearance_m: float, ttc_s: float) -> None:
-        """Add one step: the way moved, its time, and the clearance and time to collision at its end."""
-        self.path_length += moved_m
-        self.duration_s += dt_s
-        self.min_clearance = min(self.min_clearance, clearance_m)
-        self.min_time_to_collision = min(self.min_time_to_collision, ttc_s)
-        if ttc_s < TIME_TO_COLLISION_ALARM_S:
-            self.time_under_1s_ttc += dt_s
+    def __init__(self, shortest_path_m: float, step_s: float) -> None:
+        self._shortest_path_m = shortest_path_m
+        self._step_s = step_s
+        self._path_m = 0.0
+        self._min_clearance_m = math.inf
+        self._times_to_collision: list[float] = []
 
-    def metrics(self, success: bool, collided: bool, distance_to_goal: float) -> dict[str, float]:
-        """The episode's metrics. SPL: Anderson et al. 2018; SoftSPL: Datta et al. 2020 (both geodesic)."""
-        efficiency = self.shortest_path / max(self.path_length, self.shortest_path)
-        progress = min(max(1.0 - distance_to_goal / self.shortest_path, 0.0), 1.0)
+    def add(self, moved_m: float, clearance_m: float, time_to_collision_s: float) -> None:
+        """Add one step: the way moved, and the clearance and time to collision at its end."""
+        self._path_m += moved_m
+        self._min_clearance_m = min(self._min_clearance_m, clearance_m)
+        self._times_to_collision.append(time_to_collision_s)
+
+    def metrics(self, success: bool, collided: bool, distance_to_goal_m: float) -> dict[str, float]:
+        """The episode's metrics, after at least one step."""
         return {
             "success": float(success),
-            "spl": float(success) * efficiency,
-            "soft_spl": progress * efficiency,
-            "path_length": self.path_length,
-            "shortest_path": self.shortest_path,
-            "min_clearance": self.min_clearance,
-            "min_time_to_collision": self.min_time_to_collision,
-            "time_under_1s_ttc": self.time_under_1s_ttc,
-            "duration_s": self.duration_s,
+            "spl": spl(success, self._shortest_path_m, self._path_m),
+            "soft_spl": soft_spl(distance_to_goal_m, self._shortest_path_m, self._path_m),
+            "path_length": self._path_m,
+            "shortest_path": self._shortest_path_m,
+            "min_clearance": self._min_clearance_m,
+            "min_time_to_collision": min_time_to_collision(self._times_to_collision),
+            "time_under_1s_ttc": time_under_ttc(self._times_to_collision, self._step_s),
+            "duration_s": len(self._times_to_collision) * self._step_s,
             "collided": float(collided),
         }
