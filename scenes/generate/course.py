@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
 from asyncmde_sim.scenes.generate.floorplan import Room
+from asyncmde_sim.scenes.generate.hall_walls import dress_hall
 from asyncmde_sim.scenes.generate.layout import Layout
 from asyncmde_sim.scenes.generate.lighting import Lamp, Lights, Window
 from asyncmde_sim.scenes.generate.parts import METAL, STEEL, any_color, fabric, pick, wood
@@ -343,6 +344,7 @@ def build_hall(rng: np.random.Generator, difficulty: float) -> Layout:
             space.add(o.solids)
     layout = Layout(rooms=(Room("hall", 0.0, 0.0, hall.length, hall.width),), lights=lights)
     layout.add("shell", shell)
+    layout.add("fittings", dress_hall(rng, hall.length, hall.width, hall.height))
     for o in obstacles:
         layout.add(o.kind, o.shape, o.thin)
     low_z, high_z = 0.6, hall.height - 0.8

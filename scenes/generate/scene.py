@@ -18,7 +18,7 @@ from asyncmde_sim.scenes.generate.flat import build_flat
 from asyncmde_sim.scenes.generate.paint import paint
 from asyncmde_sim.scenes.generate.shapes import triangulate
 
-VERSION = "4"
+VERSION = "5"
 """Changes whenever the same seed gives another scene."""
 
 KINDS = ("flat", "hall")
