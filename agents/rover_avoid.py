@@ -62,7 +62,7 @@ class RoverAvoidAgent:
 
     def act(self, observation: dict[str, Any]) -> NDArray[np.float32]:
         """Fractions (2,) of the top speed and of the top yaw rate."""
-        time_s, age_s = float(observation["time"][0]), float(observation["content_age"][0])
+        time_s, age_s = float(observation["time"][0]), float(observation["depth_age"][0])
         pose = odometry_pose(observation["odometry"])
         self._history.add(time_s, pose)
         if not observation["has_depth"]:

@@ -31,13 +31,13 @@ class DepthWrapper(gym.Wrapper):
     none, the estimates are scored; without it there are no scores, and no ``oracle``.
 
     Added to the observation: ``depth`` (H, W) float32 metres, 0 for none; ``has_depth`` 0 or 1;
-    ``content_age`` (1,) s since the frame that the depth describes was captured; ``refresh_age`` (1,) s since
-    the memory's last refresh landed (without a memory: since the estimate arrived); ``trust`` (1,) mean of
-    the memory trust T, 0 without a memory. Before the first estimate depth is 0 and both ages are the time
-    since the start.
+    ``depth_age`` (1,) s since the frame that the depth describes was captured; ``content_age`` (1,) s since
+    the frame behind the memory's last refresh was captured (without a memory: ``depth_age``);
+    ``refresh_age`` (1,) s since that refresh landed (without a memory: since the estimate arrived);
+    ``trust`` (1,) mean of the memory trust T, 0 without a memory. Before the first estimate depth is 0 and
+    the ages are the time since the start.
 
-    Added to info: ``frames_dropped``, ``slow_runs``, ``fast_runs`` since the start; once there is an estimate
-    ``memory_age``, s since the frame behind the memory's last refresh was captured; with a memory
+    Added to info: ``frames_dropped``, ``slow_runs``, ``fast_runs`` since the start; with a memory
     ``trust_map`` (h, w); with true depth ``depth_scores``: ``abs_rel`` and ``delta1`` against the true depth
     of the frame that the estimate describes, ``streaming_abs_rel`` and ``streaming_delta1`` against the true
     depth now, all metric (no alignment). Nothing measured on the host enters either.
@@ -133,6 +133,7 @@ class DepthWrapper(gym.Wrapper):
         added: dict[str, spaces.Space] = {
             "depth": spaces.Box(0.0, self._max_range_m, self._shape, np.float32),
             "has_depth": spaces.Discrete(2),
+            "depth_age": spaces.Box(0.0, MAX_AGE_S, (1,), np.float32),
             "content_age": spaces.Box(0.0, MAX_AGE_S, (1,), np.float32),
             "refresh_age": spaces.Box(0.0, MAX_AGE_S, (1,), np.float32),
             "trust": spaces.Box(0.0, 1.0, (1,), np.float32),
@@ -158,18 +159,19 @@ class DepthWrapper(gym.Wrapper):
     def _depth_observation(self, now_ns: int) -> dict[str, Any]:
         estimate = self._estimate
         if estimate is None:
-            age = _age(now_ns - self._start_ns)
-            depth, content_age, refresh_age, trust = np.zeros(self._shape, np.float32), age, age.copy(), 0.0
+            depth, trust = np.zeros(self._shape, np.float32), 0.0
+            depth_ns = content_ns = refresh_ns = self._start_ns
         else:
             depth = self._bounded(estimate.depth)
-            content_age = _age(now_ns - estimate.capture_ns)
-            refresh_age = _age(now_ns - estimate.refresh_landed_ns)
             trust = 0.0 if estimate.trust is None else float(np.clip(estimate.trust.mean(), 0.0, 1.0))
+            depth_ns, content_ns = estimate.capture_ns, estimate.memory_capture_ns
+            refresh_ns = estimate.refresh_landed_ns
         return {
             "depth": depth,
             "has_depth": np.int64(estimate is not None),
-            "content_age": content_age,
-            "refresh_age": refresh_age,
+            "depth_age": _age(now_ns - depth_ns),
+            "content_age": _age(now_ns - content_ns),
+            "refresh_age": _age(now_ns - refresh_ns),
             "trust": np.array([trust], dtype=np.float32),
         }
 
@@ -192,7 +194,6 @@ class DepthWrapper(gym.Wrapper):
         }
         if self._estimate is None:
             return added
-        added["memory_age"] = (now_ns - self._estimate.memory_capture_ns) / 1e9
         if self._estimate.trust is not None:
             added["trust_map"] = np.array(self._estimate.trust, dtype=np.float32)
         scores = self._scores(self._estimate, truth)

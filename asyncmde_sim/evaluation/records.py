@@ -43,6 +43,7 @@ STEP_SCHEMA = pa.schema(
         ("reward", pa.float64()),
         ("action", pa.list_(pa.float64())),
         ("has_depth", pa.bool_()),
+        ("depth_age_s", pa.float64()),
         ("content_age_s", pa.float64()),
         ("refresh_age_s", pa.float64()),
         ("trust", pa.float64()),
@@ -63,7 +64,7 @@ METRICS = (
     "duration_s",
 )
 
-MEANS = (*SCORES, "content_age_s", "refresh_age_s")
+MEANS = (*SCORES, "depth_age_s", "content_age_s", "refresh_age_s")
 
 EPISODE_SCHEMA = pa.schema(
     [
@@ -110,6 +111,7 @@ def step_row(
         "reward": float(reward),
         "action": [float(value) for value in action],
         "has_depth": has_depth,
+        "depth_age_s": float(observation["depth_age"][0]) if has_depth else None,
         "content_age_s": float(observation["content_age"][0]) if has_depth else None,
         "refresh_age_s": float(observation["refresh_age"][0]) if has_depth else None,
         "trust": float(observation["trust"][0]) if "trust_map" in info else None,
@@ -179,6 +181,7 @@ def summarise(episodes: pa.Table, steps: pa.Table, steps_per_s: float | None) ->
         **{score: mean(steps, score) for score in SCORES},
         "has_depth_rate": mean(steps, "has_depth"),
         "refresh_age_ms": milliseconds("refresh_age_s"),
+        "depth_age_ms": milliseconds("depth_age_s"),
         "content_age_ms": milliseconds("content_age_s"),
         **{name: sum(episodes[name].to_pylist()) for name in ("frames_seen", *COUNTS)},
         "steps_per_s": steps_per_s,

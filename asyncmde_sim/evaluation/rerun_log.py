@@ -114,7 +114,7 @@ class RerunLog:
         if self._due("cloud", now, CLOUD_INTERVAL_NS):
             self._log_cloud("true_cloud", info["true_depth"], pose, TRUE_COLOUR)
             if has_depth:
-                captured = now - float(observation["content_age"][0]) * 1e9
+                captured = now - float(observation["depth_age"][0]) * 1e9
                 nearest = min(self._poses, key=lambda time_ns: abs(time_ns - captured))
                 self._log_cloud(
                     "estimated_cloud", observation["depth"], self._poses[nearest], ESTIMATED_COLOUR

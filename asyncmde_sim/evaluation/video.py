@@ -203,8 +203,8 @@ def _footer(observation: Mapping[str, Any], info: Mapping[str, Any]) -> str:
         f"to goal {info['distance_to_goal']:5.2f} m",
     ]
     if observation["has_depth"]:
-        ages = (1e3 * float(observation[name][0]) for name in ("content_age", "refresh_age"))
-        parts.append("content age {:4.0f} ms    refresh age {:4.0f} ms".format(*ages))
+        ages = (1e3 * float(observation[name][0]) for name in ("depth_age", "content_age", "refresh_age"))
+        parts.append("depth age {:4.0f} ms    content age {:4.0f} ms    refresh age {:4.0f} ms".format(*ages))
     scores = info.get("depth_scores")
     if scores:
         parts.append(f"AbsRel {scores['abs_rel']:.3f}, streaming {scores['streaming_abs_rel']:.3f}")

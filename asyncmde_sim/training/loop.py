@@ -76,7 +76,7 @@ def optimise(
     """
     steps = schedule.steps
     trained = [p for p in parameters if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY)
+    optimiser = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
     started, recent = time.monotonic(), []
     for step, batch in enumerate(batches, 1):
         for group in optimiser.param_groups:

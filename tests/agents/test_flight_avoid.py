@@ -62,7 +62,7 @@ def observe(quad: Quadrotor, goal: np.ndarray, step: int, depth: np.ndarray | No
         "time": np.array([step * DT], np.float32),
         "has_depth": 0 if depth is None else 1,
         "depth": np.zeros((84, 112), np.float32) if depth is None else depth,
-        "content_age": np.array([age_s], np.float32),
+        "depth_age": np.array([age_s], np.float32),
     }
 
 

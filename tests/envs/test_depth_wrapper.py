@@ -190,7 +190,7 @@ def test_constant_latency_shifts_depth_by_whole_frames(lag):
     for number, (observation, info) in enumerate(delayed):
         assert observation["has_depth"] == (number >= lag)
         age = np.float32(min(number, lag) * DT_NS / 1e9)
-        assert observation["content_age"] == age
+        assert observation["depth_age"] == observation["content_age"] == age
         assert ("depth_scores" in info) == (number >= lag)
         if number < lag:
             assert not observation["depth"].any()
@@ -215,9 +215,9 @@ def test_ages_and_counts_of_an_asynchronous_source():
     observation, info = told[11]
     assert info["slow_runs"] == 5
     assert observation["has_depth"] == 1
-    assert observation["content_age"] == np.float32(0.010)
+    assert observation["depth_age"] == np.float32(0.010)
     assert observation["refresh_age"] == np.float32(0.010)
-    assert info["memory_age"] == pytest.approx(0.040)
+    assert observation["content_age"] == np.float32(0.040)
     level = told[7][0]["image"][0, 0, 0]
     assert observation["trust"] == pytest.approx(level / 255)
     assert info["trust_map"].shape == (4, 5)
