@@ -125,7 +125,7 @@ def test_the_script_prints_one_table_that_fits(process, finished):
     for word in ("success", "collisions", "SPL", "AbsRel", "refresh", "dropped", "slow path", "steps/s"):
         assert sum(word in line for line in table) == 1
     assert last == f"Results: {finished}"
-    assert ["episode 1/2", "episode 2/2"] == [line[:11] for line in process.stderr.splitlines()]
+    assert [line[:11] for line in process.stderr.splitlines()] == ["episode 1/2", "episode 2/2"]
 
 
 def test_help_teaches_with_examples(capsys):
