@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from asyncmde_sim.agents.flight_guide import Guide
 from asyncmde_sim.agents.flight_memory import CameraState, SpaceMemory, View
-from asyncmde_sim.agents.flight_plan import fan, free_reach, predict
+from asyncmde_sim.agents.flight_plan import STEP_S, fan, free_reach, predict
 from asyncmde_sim.envs.robots import RobotSpec
 
 Array = NDArray[np.float64]
@@ -25,6 +26,16 @@ SPEEDS = np.array([1.0, 0.65, 0.3])
 CLEAR_M = 0.75
 """Obstacles farther than this from a flight do not matter to it."""
 HISTORY_S = 3.0
+GUIDE_INTERVAL = 9
+"""Plans between two updates of the way to the goal."""
+PLAN_INTERVAL_S = 0.03
+"""It looks and plans again after this time: at every second step of 60 Hz."""
+BATCH = 24
+"""Candidates are checked in order of their wish, this many at a time, until none can do better."""
+CARRY_S = 0.8
+"""Moving points are carried on at their velocity for at most this long."""
+BLUR_MPS = 0.2
+"""Where they will be becomes uncertain at this rate."""
 
 
 class FlightAvoidAgent:
@@ -54,7 +65,11 @@ class FlightAvoidAgent:
         self._memory = SpaceMemory()
         self._history: deque[CameraState] = deque()
         self._flown: deque[Array] = deque(maxlen=60)
+        self._guide: Guide | None = None
+        self._plans = 0
         self._last = np.zeros(3)
+        self._gaze: Array | None = None
+        self._planned_s: float | None = None
 
     def act(self, observation: dict[str, Any]) -> NDArray[np.float32]:
         """The next action (4,) in [-1, 1]; see ``ExtremeMotion-v0`` for its meaning."""
@@ -64,18 +79,19 @@ class FlightAvoidAgent:
         velocity = rotation @ observation["velocity"].astype(np.float64)
         goal = position + rotation @ observation["goal"].astype(np.float64)
         self._remember(time_s, position, rotation, velocity, observation["gyro"].astype(np.float64))
-        age = float(observation["content_age"][0])
+        age = float(observation["depth_age"][0])
+        yaw = math.atan2(rotation[1, 0], rotation[0, 0])
+        if self._planned_s is not None and time_s - self._planned_s < PLAN_INTERVAL_S:
+            return self._action(self._last, yaw)
+        self._planned_s = time_s
         if int(observation["has_depth"]):
             self._look(observation["depth"], time_s - age)
-        yaw = math.atan2(rotation[1, 0], rotation[0, 0])
         if self._memory.newest is None:
-            self._last = np.zeros(3)
-            return self._action(np.zeros(3), 0.0, yaw)
+            return self._action(np.zeros(3), yaw)
         lean = rotation[:2, 2] / max(rotation[2, 2], 0.3)
         accel = np.array([*(GRAVITY_MPS2 * lean), 0.0])
-        command, look = self._plan(position, velocity, accel, goal, age)
-        self._last = command
-        return self._action(command, math.atan2(look[1], look[0]) - yaw, yaw)
+        self._last, self._gaze = self._plan(position, velocity, accel, goal, age)
+        return self._action(self._last, yaw)
 
     def _remember(
         self, time_s: float, position: Array, rotation: Array, velocity: Array, gyro: Array
@@ -109,7 +125,8 @@ class FlightAvoidAgent:
         robot = self.robot
         to_goal = goal - position
         distance = float(np.linalg.norm(to_goal))
-        directions = fan(to_goal)
+        guide = self._guided(position, goal)
+        directions = fan(guide.direction(position, min(2.0, distance)))
         top = min(robot.max_speed_mps, 0.5 + 1.5 * distance)
         speeds = top * SPEEDS[:, None, None]
         commands = np.concatenate([(speeds * directions).reshape(-1, 3), np.zeros((1, 3))])
@@ -121,36 +138,76 @@ class FlightAvoidAgent:
         margin = self.margin_m + min(0.3 * age_s, 0.2)
         points = self._memory.points
         points = points[np.abs(points - position).max(1) < RANGE_M]
-        clear = self._clearance(flights, points) - radius
-        seen = self._seen(flights, position)
 
         reach = free_reach(directions, position, points, radius + margin, min(RANGE_M, distance))
-        ahead = distance - np.linalg.norm(position + directions * reach[:, None] - goal, axis=1)
-        gain = distance - np.linalg.norm(flights[-1] - goal, axis=1)
+        here = float(guide.to_go(position[None])[0])
+        ahead = here - guide.to_go(position + directions * reach[:, None])
+        gain = here - guide.to_go(flights[-1])
         turn = np.linalg.norm(commands - self._last, axis=1) / robot.max_speed_mps
-        ahead_each = np.append(np.tile(ahead, len(SPEEDS)), 0.0)
-        worst = clear.min(0)
-        wish = gain + 0.4 * ahead_each - 0.3 * turn - 1.5 * np.maximum(0.0, 1 - worst / 0.6)
-        safe = worst > margin
-        known = seen.all(0)
-        look = commands[int(np.argmax(np.where(safe, wish, wish - 20.0)))]
+        wish = gain + 0.4 * np.append(np.tile(ahead, len(SPEEDS)), 0.0) - 0.3 * turn
+
+        tree = cKDTree(points, balanced_tree=False, compact_nodes=False) if len(points) else None
+        order = np.argsort(-wish, kind="stable")
+        best, best_score, look, look_score = None, -math.inf, to_goal, -math.inf
+        fallback, fallback_score = np.zeros(3), -math.inf
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            if best is not None and wish[batch[0]] <= best_score:
+                break
+            flown = flights[:, batch]
+            clear = np.minimum(self._clearance(flown, tree), self._moving_clearance(flown, position, age_s))
+            clear -= radius
+            worst = clear.min(0)
+            score = wish[batch] - 1.5 * np.maximum(0.0, 1 - worst / 0.6)
+            safe = worst > margin
+            seen = self._seen(flown, position)
+            allowed = safe & seen.all(0)
+            if safe.any() and (top_look := float(np.where(safe, score, -np.inf).max())) > look_score:
+                look_score, look = top_look, commands[batch[int(np.argmax(np.where(safe, score, -np.inf)))]]
+            if allowed.any() and (top_score := float(np.where(allowed, score, -np.inf).max())) > best_score:
+                best_score, best = top_score, commands[batch[int(np.argmax(np.where(allowed, score, -np.inf)))]]
+            if best is None:
+                # Nothing is both safe and known: away from what is there first, from the unknown next.
+                hit = np.where(clear < 0.0, np.arange(len(clear))[:, None], len(clear)).min(0)
+                choice = hit + 2.0 * np.minimum(worst, margin) / margin + 2.0 * seen.mean(0) + 0.05 * gain[batch]
+                if choice.max() > fallback_score:
+                    fallback_score, fallback = float(choice.max()), commands[batch[int(np.argmax(choice))]]
         if not look.any():
             look = to_goal
-        allowed = safe & known
-        if allowed.any():
-            return commands[int(np.argmax(np.where(allowed, wish, -np.inf)))], look
-        # Nothing is both safe and known: keep away from what is there first, from the unknown next.
-        first_hit = np.where(clear < 0.0, np.arange(len(flights))[:, None], len(flights)).min(0)
-        choice = first_hit + 2.0 * np.minimum(worst, margin) / margin + 2.0 * seen.mean(0) + 0.05 * gain
-        return commands[int(np.argmax(choice))], look
+        return (fallback if best is None else best), look
 
-    def _clearance(self, flights: Array, points: Array) -> Array:
+    def _guided(self, position: Array, goal: Array) -> Guide:
+        """The way to the goal, brought up to date now and then."""
+        if self._guide is None:
+            self._guide = Guide(position, goal)
+        if self._plans % 3 == 0 and self._memory.newest is not None:
+            self._guide.add(self._memory.newest)
+        if self._plans % GUIDE_INTERVAL == 0:
+            self._guide.refresh()
+        self._plans += 1
+        return self._guide
+
+    def _clearance(self, flights: Array, tree: cKDTree | None) -> Array:
         """Distance (S, N) from each predicted position to the nearest point, at most ``CLEAR_M``."""
-        if not len(points):
+        if tree is None:
             return np.full(flights.shape[:2], CLEAR_M)
-        tree = cKDTree(points, balanced_tree=False, compact_nodes=False)
         found, _ = tree.query(flights.reshape(-1, 3), distance_upper_bound=CLEAR_M)
         return np.minimum(found, CLEAR_M).reshape(flights.shape[:2])
+
+    def _moving_clearance(self, flights: Array, position: Array, age_s: float) -> Array:
+        """The same to the moving points, carried on at their velocity and blurred with time."""
+        points, velocity = self._memory.moving
+        clear = np.full(flights.shape[:2], CLEAR_M)
+        near = np.linalg.norm(points - position, axis=1) < RANGE_M
+        points, velocity = points[near][::2], velocity[near][::2]
+        if not len(points):
+            return clear
+        for k in range(len(flights)):
+            ahead_s = age_s + (k + 1) * STEP_S
+            offsets = flights[k][:, None] - (points + min(ahead_s, CARRY_S) * velocity)[None]
+            squared = np.einsum("ijk,ijk->ij", offsets, offsets).min(1)
+            clear[k] = np.minimum(clear[k], np.sqrt(squared) - BLUR_MPS * ahead_s)
+        return clear
 
     def _seen(self, flights: Array, position: Array) -> NDArray[np.bool_]:
         """Whether each predicted position (S, N) has been seen free or been flown through."""
@@ -164,10 +221,12 @@ class FlightAvoidAgent:
             seen[rest] = gaps < 0.3
         return seen.reshape(flights.shape[:2]) | near
 
-    def _action(self, command: Array, yaw_error: float, yaw: float) -> NDArray[np.float32]:
-        """The action for a velocity command in the odometry frame and a wanted turn."""
+    def _action(self, command: Array, yaw: float) -> NDArray[np.float32]:
+        """The action for a velocity command in the odometry frame, turning towards the gaze."""
         c, s = math.cos(yaw), math.sin(yaw)
-        error = math.remainder(yaw_error, 2 * math.pi)
+        error = 0.0
+        if self._gaze is not None:
+            error = math.remainder(math.atan2(self._gaze[1], self._gaze[0]) - yaw, 2 * math.pi)
         level = np.array([c * command[0] + s * command[1], c * command[1] - s * command[0], command[2]])
         turn = 4.0 * error / self.robot.max_yaw_rate_radps
         return np.clip([*(level / self.robot.max_speed_mps), turn], -1.0, 1.0).astype(np.float32)

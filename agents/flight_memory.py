@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from asyncmde_sim.scenes.camera import Camera
 
@@ -16,6 +17,13 @@ COLUMNS = 56
 """Views are kept at about this width."""
 NEAR_M = 0.05
 """Depth below this is no measurement."""
+MOTION_SPAN_S = 0.12
+"""Motion is seen between a view and one about this much older."""
+MOTION_GAP_M = 0.3
+"""What stands this far in front of the surface seen before has moved there."""
+MOTION_GROUP_M = 0.6
+"""Moving points this close to each other share their velocity."""
+MAX_MOVER_MPS = 6.0
 
 
 @dataclass(frozen=True)
@@ -120,8 +128,11 @@ class SpaceMemory:
         self._key_cosine = float(np.cos(key_angle_rad))
         self._keys: deque[View] = deque(maxlen=max_views)
         self.newest: View | None = None
+        self._recent: deque[View] = deque(maxlen=16)
         self._old = np.zeros((0, 3))
         self._old_times = np.zeros(0)
+        self.moving = (np.zeros((0, 3)), np.zeros((0, 3)))
+        """Moving points (N, 3) of the newest view and their velocities (N, 3), m/s."""
 
     @property
     def points(self) -> Array:
@@ -151,6 +162,9 @@ class SpaceMemory:
         while self._keys and view.state.time_s - self._keys[-1].state.time_s > self.keep_s:
             self._keys.pop()
         self.newest = view
+        self._recent.append(view)
+        reference = min(self._recent, key=lambda v: abs(view.state.time_s - v.state.time_s - MOTION_SPAN_S))
+        self.moving = moving_points(view, reference)
 
     def _moved(self, a: View, b: View) -> bool:
         turned = float(a.state.rotation[:, 2] @ b.state.rotation[:, 2]) < self._key_cosine
@@ -166,3 +180,28 @@ class SpaceMemory:
             z, measured = view.depth_at(points[open_points])
             free[open_points[z < measured]] = True
         return free
+
+
+def moving_points(view: View, reference: View) -> tuple[Array, Array]:
+    """Points of ``view`` where an older view saw free space, and the velocity of the edge that got there.
+
+    A front that advances by d leaves a strip of newly taken space, on average d / 2 from where it was.
+
+    Returns:
+        Points (N, 3) in the odometry frame and their velocities (N, 3), m/s.
+    """
+    span_s = view.state.time_s - reference.state.time_s
+    nothing = np.zeros((0, 3)), np.zeros((0, 3))
+    if span_s < MOTION_SPAN_S / 3 or not len(reference.points):
+        return nothing
+    z, measured = reference.depth_at(view.points)
+    points = view.points[z < measured - MOTION_GAP_M]
+    if not len(points):
+        return nothing
+    _, nearest = cKDTree(reference.points).query(points)
+    advance = points - reference.points[nearest]
+    near = np.linalg.norm(points[:, None] - points[None], axis=2) < MOTION_GROUP_M
+    velocity = 2 * (near @ advance) / near.sum(1, keepdims=True) / span_s
+    speed = np.linalg.norm(velocity, axis=1, keepdims=True)
+    keep = near.sum(1) > 2
+    return points[keep], (velocity * np.minimum(1, MAX_MOVER_MPS / np.maximum(speed, 1e-9)))[keep]

@@ -17,7 +17,7 @@ RESPONSE_PER_S = 4.0
 """Velocity error to acceleration of the onboard controller."""
 
 AZIMUTHS = np.radians([0, 9, 19, 30, 43, 60, 85, 125, 170])
-ELEVATIONS = np.radians([-25, 0, 25])
+ELEVATIONS = np.radians([-50, -22, 0, 22, 50])
 
 
 def fan(towards: Array) -> Array:

@@ -20,6 +20,8 @@ from asyncmde_sim.scenes.backend import DistanceField, Mover
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.scenes.library import resolve_scene
 
+END_MARGIN_M = 0.3
+"""Clearance of start and goal."""
 MIN_WAY_M = 8.0
 """Shortest geodesic distance from start to goal."""
 TIME_FACTOR = 2.0
@@ -108,15 +110,16 @@ class ExtremeMotion(NavigationEnv):
         body = self.robot.body
         ends = course_ends(self._scene)
         for _ in range(10):
-            points = self.backend.sample_free(rng, body, 400, margin_m=0.3)
             if ends is None:
-                starts = points[:1]
-                apart = np.linalg.norm(points - starts, axis=1)
-                goals = points[np.argsort(-apart)[:40]]
+                points = self.backend.sample_free(rng, body, 40, END_MARGIN_M)
+                apart = np.linalg.norm(points - points[0], axis=1)
+                starts, goals = points[:1], points[np.argsort(-apart)[:5]]
             else:
-                starts, goals = (points[_within(points, rect)] for rect in rng.permuted(ends, axis=0))
+                drawn = (rng.uniform(low, high, (6, 3)) for low, high in rng.permutation(ends))
+                starts, goals = (p[self.backend.clearance(p, body) > END_MARGIN_M] for p in drawn)
             if not (len(starts) and len(goals)):
                 continue
+            rng.shuffle(goals)
             field = self.backend.distance_field(goals[0], body)
             ways = field(starts)
             far = np.isfinite(ways) & (ways >= MIN_WAY_M)
@@ -129,15 +132,15 @@ class ExtremeMotion(NavigationEnv):
 
 
 def course_ends(scene: str) -> NDArray[np.float64] | None:
-    """Rectangles (2, 4) ``x0 y0 x1 y1`` named start and goal in a scene's sidecar, None without them."""
+    """Low and high corners (2, 2, 3) of the areas named start and goal in a scene's sidecar, if it has them."""
     sidecar = resolve_scene(scene).with_suffix(".json")
     if not sidecar.exists():
         return None
-    rects = {area["name"]: area["rect"] for area in json.loads(sidecar.read_text()).get("spawn", [])}
-    if not {"start", "goal"} <= rects.keys():
+    areas = {area["name"]: area for area in json.loads(sidecar.read_text()).get("spawn", [])}
+    if not {"start", "goal"} <= areas.keys():
         return None
-    return np.array([rects["start"], rects["goal"]], dtype=np.float64)
-
-
-def _within(points: NDArray[np.float64], rect: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return ((points[:, :2] >= rect[:2]) & (points[:, :2] <= rect[2:])).all(axis=1)
+    corners = []
+    for area in (areas["start"], areas["goal"]):
+        (x0, y0, x1, y1), (z0, z1) = area["rect"], area["z"]
+        corners.append([[x0, y0, z0], [x1, y1, z1]])
+    return np.array(corners, dtype=np.float64)

@@ -16,7 +16,7 @@ from asyncmde_sim.scenes.backend import Mover, RobotBody, SceneBackend
 from asyncmde_sim.scenes.camera import RigidMotion
 from asyncmde_sim.scenes.generate.movers import mover_mesh
 
-SWING_KIND = "bag"
+SWING_KINDS = ("bag", "ball")
 SLIDE_KIND = "panel"
 ATTEMPTS = 12
 """Places tried for each obstacle; a course too narrow for them all gets fewer."""
@@ -133,8 +133,9 @@ def draw_obstacles(
 def _swing(
     backend: SceneBackend, middle: NDArray[np.float64], heading: float, speed: float, rng: np.random.Generator
 ) -> Swing:
-    """A bag whose body passes through ``middle``, hanging from the ceiling or from 2.5 m above."""
-    height = float(mover_mesh(SWING_KIND).bounds[1, 2])
+    """A bag or ball that passes through ``middle``, hanging from the ceiling or from 2.5 m above."""
+    kind = SWING_KINDS[int(rng.integers(len(SWING_KINDS)))]
+    height = float(mover_mesh(kind).bounds[1, 2])
     ceiling = float(backend.range_along(middle[None], np.array([[0.0, 0.0, 1.0]]))[0])
     rise = max(min(ceiling, 2.5), height)
     length = rise + height / 2
@@ -142,7 +143,7 @@ def _swing(
     natural = amplitude * math.sqrt(GRAVITY_MPS2 * length)
     phase = rng.uniform(0, 2 * math.pi)
     pivot = middle + np.array([0.0, 0.0, rise])
-    return Swing(SWING_KIND, pivot, heading, length, amplitude, phase, speed / natural)
+    return Swing(kind, pivot, heading, length, amplitude, phase, speed / natural)
 
 
 def _slide(
@@ -157,14 +158,19 @@ def _slide(
 
 
 def _sweep_is_clear(backend: SceneBackend, obstacle: Obstacle) -> bool:
-    """Whether points spread over the mesh keep clear of the scene at both ends of its motion and between."""
+    """Whether points spread over the mesh can move all the way without meeting the scene."""
     bounds = mover_mesh(obstacle.kind).bounds
     half = (bounds[1] - bounds[0]) / 2
-    radius = float(min(half[0], half[1]))
-    spread = np.maximum(half - radius, 0.0)
     grid = np.array([[a, b, c] for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)])
-    local = bounds.mean(axis=0) + grid * spread
+    local = bounds.mean(axis=0) + grid * (half + SWEEP_GAP_M)
     period = 2 * math.pi / obstacle.frequency_radps
-    poses = [obstacle.at(period * k / 12).motion.pose for k in range(12)]
-    points = np.concatenate([local @ pose[:3, :3].T + pose[:3, 3] for pose in poses])
-    return bool((backend.clearance(points, RobotBody(radius, flies=True)) > SWEEP_GAP_M).all())
+    poses = [obstacle.at(period * k / 16).motion.pose for k in range(17)]
+    points = np.array([local @ pose[:3, :3].T + pose[:3, 3] for pose in poses])
+    steps = np.diff(points, axis=0).reshape(-1, 3)
+    lengths = np.linalg.norm(steps, axis=1)
+    ranges = backend.range_along(points[:-1].reshape(-1, 3), steps / np.maximum(lengths, 1e-9)[:, None])
+    if (ranges < lengths).any():
+        return False
+    middles = points[::4, len(grid) // 2]
+    radius = float(min(half[0], half[1]))
+    return bool((backend.clearance(middles, RobotBody(radius, flies=True)) > SWEEP_GAP_M).all())
