@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 PANEL_HEIGHT = 240
 HEADER = 24
-FOOTER = 30
+FOOTER = 48
+GAP = 4
 BACKGROUND = (18, 20, 24)
 TEXT = (230, 232, 236)
 NEAR_M = 0.3
@@ -23,6 +24,7 @@ MAX_FPS = 30
 _DEPTH_RAMP = ((255, 244, 180), (253, 160, 60), (205, 50, 85), (95, 25, 125), (20, 15, 60))
 _TRUST_RAMP = ((60, 10, 70), (35, 90, 150), (60, 180, 130), (235, 240, 150))
 _NONE = (52, 54, 60)
+_FAINT = (130, 134, 142)
 
 
 def colour_depth(depth: NDArray[np.float32], far_m: float) -> NDArray[np.uint8]:
@@ -54,17 +56,17 @@ class VideoFrames:
         self._panel = (2 * round(PANEL_HEIGHT * width / height / 2), PANEL_HEIGHT)
         self._far_m = far_m
         self._font = ImageFont.load_default(size=14)
-        self.size = (4 * self._panel[0], HEADER + PANEL_HEIGHT + FOOTER)
+        self.size = (4 * self._panel[0] + 3 * GAP, HEADER + PANEL_HEIGHT + FOOTER)
         self._blank = Image.new("RGB", self.size, BACKGROUND)
         titles = ("camera", f"estimated depth, {NEAR_M:g} to {far_m:g} m", "true depth now", "memory trust T")
         draw = ImageDraw.Draw(self._blank)
         for index, title in enumerate(titles):
-            draw.text((index * self._panel[0] + 6, 4), title, TEXT, self._font)
+            draw.text((index * (self._panel[0] + GAP) + 6, 4), title, TEXT, self._font)
 
     def compose(
         self, observation: Mapping[str, Any], info: Mapping[str, Any], caption: str = ""
     ) -> NDArray[np.uint8]:
-        """One frame (height, width, 3) of ``size`` of what a step returned; ``caption`` leads the footer."""
+        """One frame (height, width, 3) of what a step returned; ``caption`` leads the footer."""
         canvas = self._blank.copy()
         draw = ImageDraw.Draw(canvas)
         has_depth = bool(observation["has_depth"])
@@ -76,14 +78,17 @@ class VideoFrames:
             (None if trust is None else colour_trust(trust), "no memory"),
         )
         for index, (pixels, missing) in enumerate(panels):
-            left = index * self._panel[0]
+            left = index * (self._panel[0] + GAP)
             if pixels is None:
                 middle = (left + self._panel[0] // 2, HEADER + PANEL_HEIGHT // 2)
-                draw.text(middle, missing, _NONE, self._font, anchor="mm")
+                draw.text(middle, missing, _FAINT, self._font, anchor="mm")
                 continue
             smooth = Image.Resampling.BILINEAR if index == 0 else Image.Resampling.NEAREST
             canvas.paste(Image.fromarray(pixels).resize(self._panel, smooth), (left, HEADER))
-        draw.text((6, HEADER + PANEL_HEIGHT + 7), caption + _footer(observation, info), TEXT, self._font)
+        for row, parts in enumerate(_footer(observation, info, caption)):
+            for column, part in enumerate(parts):
+                place = (6 + column * self.size[0] // 5, HEADER + PANEL_HEIGHT + 5 + 20 * row)
+                draw.text(place, part, TEXT, self._font)
         return np.asarray(canvas)
 
 
@@ -182,7 +187,7 @@ class VideoLog:
 
     def _show(self, observation: Mapping[str, Any], info: Mapping[str, Any], times: int = 1) -> None:
         if self._writer is not None:
-            caption = f"episode {self._episode}  {outcome(info)}    "
+            caption = f"episode {self._episode + 1}  {outcome(info)}"
             self._writer.add(self._frames.compose(observation, info, caption), times)
 
 
@@ -195,20 +200,25 @@ def outcome(info: Mapping[str, Any]) -> str:
     return "late" if "episode_metrics" in info else ""
 
 
-def _footer(observation: Mapping[str, Any], info: Mapping[str, Any]) -> str:
-    parts = [
-        f"t {info['time_ns'] / 1e9:6.2f} s",
-        f"speed {info['speed']:4.2f} m/s",
-        f"clearance {info['clearance']:4.2f} m",
-        f"to goal {info['distance_to_goal']:5.2f} m",
+def _footer(
+    observation: Mapping[str, Any], info: Mapping[str, Any], caption: str
+) -> tuple[list[str], list[str]]:
+    state = [
+        caption,
+        f"time {info['time_ns'] / 1e9:.2f} s",
+        f"speed {info['speed']:.2f} m/s",
+        f"clearance {info['clearance']:.2f} m",
+        f"to goal {info['distance_to_goal']:.2f} m",
     ]
+    depth = [""]
     if observation["has_depth"]:
-        ages = (1e3 * float(observation[name][0]) for name in ("depth_age", "content_age", "refresh_age"))
-        parts.append("depth age {:4.0f} ms    content age {:4.0f} ms    refresh age {:4.0f} ms".format(*ages))
+        for name in ("content", "refresh"):
+            depth.append(f"{name} age {1e3 * float(observation[f'{name}_age'][0]):.0f} ms")
     scores = info.get("depth_scores")
     if scores:
-        parts.append(f"AbsRel {scores['abs_rel']:.3f}, streaming {scores['streaming_abs_rel']:.3f}")
-    return "    ".join(parts)
+        depth.append(f"AbsRel model {scores['abs_rel']:.3f}")
+        depth.append(f"AbsRel streaming {scores['streaming_abs_rel']:.3f}")
+    return state, depth
 
 
 def _ramp(anchors: tuple[tuple[int, int, int], ...], position: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@ import imageio.v3 as iio
 import numpy as np
 
 from asyncmde_sim.evaluation.rollout import Results, run
-from asyncmde_sim.evaluation.video import VideoFrames, VideoLog, colour_depth, colour_trust
+from asyncmde_sim.evaluation.video import GAP, VideoFrames, VideoLog, colour_depth, colour_trust
 
 
 def brightness(colours):
@@ -27,7 +27,7 @@ def test_each_panel_shows_its_own_image(toy):
     frames = VideoFrames((32, 48), 20.0)
     base = frames.compose(observation, info)
     assert base.shape[1::-1] == frames.size
-    width = frames.size[0] // 4
+    width = (frames.size[0] + GAP) // 4
     changes = [
         ({**observation, "image": observation["image"] + 50}, info),
         ({**observation, "depth": observation["depth"] + 1}, info),
