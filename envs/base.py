@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from asyncmde_sim.envs.measure import EpisodeRecord, time_to_collision
 from asyncmde_sim.envs.robots import RobotSpec
 from asyncmde_sim.envs.state import BodyState, Odometry, pose_vector
-from asyncmde_sim.scenes import load_backend
+from asyncmde_sim.scenes import BACKENDS, load_backend
 from asyncmde_sim.scenes.backend import DistanceField, Mover, Rendering, RobotBody, SceneBackend
 from asyncmde_sim.scenes.library import SPLITS, resolve_scene, scene_names
 
@@ -95,6 +95,8 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+        if backend not in BACKENDS:
+            raise ValueError(f"unknown backend {backend!r}: choose one of {', '.join(BACKENDS)}")
         if num_scenes < 1:
             raise ValueError(f"num_scenes is {num_scenes}, but at least 1 is needed")
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:

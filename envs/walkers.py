@@ -53,8 +53,9 @@ def walker_kinds() -> tuple[str, ...]:
 
 
 def walker_body(kind: str) -> RobotBody:
-    """The upright cylinder around a walker's mesh."""
-    return RobotBody(radius_m=mover_radius(kind), height_m=float(mover_mesh(kind).bounds[1, 2]))
+    """The upright cylinder that a walker sweeps as it walks: as wide as its mesh, whose length lies along it."""
+    low, high = mover_mesh(kind).bounds
+    return RobotBody(radius_m=float(max(-low[1], high[1])), height_m=float(high[2]))
 
 
 def plan_route(
@@ -68,15 +69,17 @@ def plan_route(
     kind = str(rng.choice(walker_kinds()))
     body = walker_body(kind)
     wide = RobotBody(body.radius_m + ROUTE_MARGIN_M, body.height_m)
-    crossing = robot_way.position(rng.uniform(0.2, 0.95) * robot_way.length)
+    crossings = robot_way.position(rng.uniform(0.2, 0.95, 8) * robot_way.length)
     speed = float(rng.uniform(*SPEEDS_MPS[kind.split("_")[0]]))
-    if backend.clearance(crossing[None], wide)[0] <= 0:
+    free = backend.clearance(crossings, wide) > 0
+    if not free.any():
         return None
+    crossing = crossings[int(np.argmax(free))]
     field = backend.distance_field(crossing, wide)
-    ends = backend.sample_free(rng, wide, 16)
+    ends = backend.sample_free(rng, wide, 16, margin_m=mover_radius(kind) - body.radius_m)
     ways = field(ends)
     ends = ends[(ways > 1.5) & (ways < 6.0)]
-    halves = [path for end in ends[:3] if (path := geodesic_path(field, end, crossing, False)) is not None]
+    halves = [path for end in ends[:3] if (path := geodesic_path(field, end, crossing, False, 0.2)) is not None]
     if len(halves) < 2:
         return None
     one = halves[0]
