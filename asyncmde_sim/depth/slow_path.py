@@ -12,9 +12,15 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from asyncmde_sim.depth.decoder import FEATURE_CHANNELS, LEVELS, DPTDecoder
+from asyncmde_sim.depth.memory import resize
 
-BACKBONE_CHANNELS = (48, 96, 224, 608)
-BACKBONE_DEPTHS = (2, 2, 3, 3)
+BACKBONE_CHANNELS = (32, 64, 128, 256)
+"""Channels at strides 4, 8, 16 and 32."""
+BACKBONE_DEPTHS = (2, 2, 3, 2)
+CONTEXT_CHANNELS = 512
+"""Channels at stride 64, where most of the parameters lie: room and scale at little cost."""
+CONTEXT_DEPTH = 8
+CONTEXT_EXPANSION = 4
 
 
 class SlowPath(Protocol):
@@ -50,8 +56,32 @@ class _BasicBlock(nn.Module):
         return self.activation(self.body(x) + self.skip(x))
 
 
+class _MixingBlock(nn.Module):
+    """A depthwise convolution and a two-layer perceptron at every cell, as in ConvNeXt, with batch norm."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = CONTEXT_EXPANSION * channels
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, hidden, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def _stage(c_in: int, c_out: int, depth: int, stride: int) -> nn.Sequential:
+    first = _BasicBlock(c_in, c_out, stride)
+    return nn.Sequential(first, *(_BasicBlock(c_out, c_out, 1) for _ in range(depth - 1)))
+
+
 class ConvSlowPath(nn.Module):
-    """Our own slow path: a 21 M parameter residual backbone under Depth Anything's neck and decoder."""
+    """Our own slow path: a 22 M parameter residual backbone under Depth Anything's neck and decoder."""
 
     def __init__(self, max_depth_m: float = 20.0) -> None:
         super().__init__()
@@ -64,12 +94,20 @@ class ConvSlowPath(nn.Module):
             nn.BatchNorm2d(stem),
             nn.ReLU(inplace=True),
         )
-        self.stages = nn.ModuleList()
         widths = (stem, *BACKBONE_CHANNELS)
-        for level, ((c_in, c_out), depth) in enumerate(zip(pairwise(widths), BACKBONE_DEPTHS, strict=True)):
-            blocks = [_BasicBlock(c_in, c_out, 1 if level == 0 else 2)]
-            blocks += [_BasicBlock(c_out, c_out, 1) for _ in range(depth - 1)]
-            self.stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(
+            _stage(c_in, c_out, depth, stride=1 if level == 0 else 2)
+            for level, ((c_in, c_out), depth) in enumerate(
+                zip(pairwise(widths), BACKBONE_DEPTHS, strict=True)
+            )
+        )
+        deepest = BACKBONE_CHANNELS[-1]
+        self.context = nn.Sequential(
+            nn.Conv2d(deepest, CONTEXT_CHANNELS, 2, 2, bias=False, padding=1),
+            nn.BatchNorm2d(CONTEXT_CHANNELS),
+            *(_MixingBlock(CONTEXT_CHANNELS) for _ in range(CONTEXT_DEPTH)),
+            nn.Conv2d(CONTEXT_CHANNELS, deepest, 1),
+        )
         self.neck = nn.ModuleList(
             nn.Conv2d(c, FEATURE_CHANNELS, 3, padding=1, bias=False) for c in BACKBONE_CHANNELS
         )
@@ -78,11 +116,12 @@ class ConvSlowPath(nn.Module):
     def features(self, images: Tensor) -> list[Tensor]:
         """See :class:`SlowPath`; strides 4, 8, 16, 32."""
         x = self.stem(images)
-        maps = []
-        for stage, conv in zip(self.stages, self.neck, strict=True):
+        levels = []
+        for stage in self.stages:
             x = stage(x)
-            maps.append(conv(x))
-        return maps
+            levels.append(x)
+        levels[-1] = levels[-1] + resize(self.context(levels[-1]), levels[-1].shape[-2:])
+        return [conv(level) for conv, level in zip(self.neck, levels, strict=True)]
 
     def forward(self, images: Tensor) -> Tensor:
         """See :class:`SlowPath`."""

@@ -22,6 +22,8 @@ from asyncmde_sim.scenes.camera import Camera, RigidMotion
 BODY_TO_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Rotation of a camera (x right, y down, z forward) in a body (x forward, y left, z up)."""
 MAX_TRIES = 200
+MIN_AHEAD_M = 1.0
+"""Free range along the optical axis when a clip starts: a robot does not face a wall for long."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ def _clear_motion(
         motion = RigidMotion(
             pose, Rotation.from_euler("Z", yaw).as_matrix() @ (heading * speed), BODY_TO_CAMERA.T @ rates
         )
+        if backend.range_along(position[None], pose[None, :3, 2])[0] < MIN_AHEAD_M:
+            continue
         if np.all(backend.clearance(motion.poses_at(times)[:, :3, 3] - lift, recipe.body) > 0.02):
             return motion
     raise ValueError(f"{backend.name}: no clear camera motion in {MAX_TRIES} tries: use a less crowded scene")

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from asyncmde_sim.depth.decoder import DPTDecoder
+from asyncmde_sim.depth.decoder import FEATURE_CHANNELS, LEVELS, DPTDecoder
 from asyncmde_sim.depth.losses import gradient_loss, log_depth_loss
+from asyncmde_sim.depth.memory import resize
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.training.data import Batch, batches
 from asyncmde_sim.training.loop import Schedule, optimise
@@ -22,12 +24,13 @@ class SlowStage(Schedule):
 
     Args:
         shrink: Factor by which the images are made smaller.
-        coarse: Whether the decoder leaves out its finest stage and gives half the resolution; that
-            halves the cost of a step.
+        decoder: ``none`` trains the backbone and the neck through a linear read-out of its features, at
+            a fraction of the cost; ``coarse`` leaves out the decoder's finest stage and gives half the
+            resolution; ``full`` is the whole network.
     """
 
     shrink: int = 1
-    coarse: bool = False
+    decoder: Literal["none", "coarse", "full"] = "full"
 
 
 def coarse_depth(decoder: DPTDecoder, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
@@ -40,16 +43,34 @@ def coarse_depth(decoder: DPTDecoder, features: Sequence[Tensor], size: tuple[in
     return decoder.max_depth_m * decoder.head(x, (size[0] // 2, size[1] // 2)).sigmoid()
 
 
-def slow_loss(model: ConvSlowPath, batch: Batch, coarse: bool) -> Tensor:
+class LinearReadout(nn.Module):
+    """Log depth (B, h, w) at the finest level as a sum of one linear map of each level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(nn.Conv2d(FEATURE_CHANNELS, 1, 1) for _ in range(LEVELS))
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """See the class."""
+        size = features[0].shape[-2:]
+        return sum(resize(c(f), size) for c, f in zip(self.levels, features, strict=True))[:, 0]  # type: ignore[index]
+
+
+def slow_loss(
+    model: ConvSlowPath, readout: LinearReadout, batch: Batch, decoder: Literal["none", "coarse", "full"]
+) -> Tensor:
     """Log-depth loss and half the gradient loss on log depth, over every frame of the batch."""
     images, true_depth, valid = (x.flatten(0, 1) for x in (batch.images, batch.depth, batch.valid))
     size = (images.shape[-2], images.shape[-1])
     features = model.features(images)
-    if coarse:
+    if decoder == "none":
+        depth = readout(features).exp()
+    elif decoder == "coarse":
         depth = coarse_depth(model.decoder, features, size)
-        true_depth, valid = true_depth[:, 1::2, 1::2], valid[:, 1::2, 1::2]
     else:
         depth = model.decoder(features, size)
+    step = size[0] // depth.shape[-2]
+    true_depth, valid = (x[:, step // 2 :: step, step // 2 :: step] for x in (true_depth, valid))
     log_depth, log_true = depth.clamp(min=0.05).log(), true_depth.clamp(min=0.05).log()
     return log_depth_loss(depth, true_depth, valid) + 0.5 * gradient_loss(log_depth, log_true, valid)
 
@@ -59,12 +80,13 @@ def train_slow(
 ) -> None:
     """Train ``model`` through the stages on a folder of clips, calling ``save`` at every report."""
     model.train()
+    readout = LinearReadout()
     for number, stage in enumerate(stages):
         print(f"stage {number + 1}/{len(stages)}: {stage}", flush=True)
         optimise(
-            model.parameters(),
+            [*model.parameters(), *readout.parameters()],
             batches(views, stage.batch, stage.steps, seed + number, stage.shrink),
-            partial(slow_loss, model, coarse=stage.coarse),
+            partial(slow_loss, model, readout, decoder=stage.decoder),
             stage,
             on_report=lambda _: save(),
         )

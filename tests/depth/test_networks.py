@@ -35,7 +35,7 @@ def test_parameter_counts_are_the_papers_within_one_percent(fast: FastPath) -> N
 
 
 def test_slow_path_backbone_has_20_to_30_million_parameters(slow: ConvSlowPath) -> None:
-    assert 20e6 < count_parameters([slow.stem, slow.stages]) < 30e6
+    assert 20e6 < count_parameters([slow.stem, slow.stages, slow.context]) < 30e6
 
 
 def test_encoder_has_torchvisions_names_and_strides() -> None:

@@ -35,6 +35,9 @@ class RampBackend:
     def clearance(self, points, body, movers=()):  # type: ignore[no-untyped-def]
         return np.full(len(points), 1.0 if self.clear else -1.0)
 
+    def range_along(self, origins, directions, movers=()):  # type: ignore[no-untyped-def]
+        return np.full(len(origins), 3.0)
+
     def render(self, camera, motion, movers=(), rng=None):  # type: ignore[no-untyped-def]
         from asyncmde_sim.scenes.backend import Rendering
 
@@ -145,7 +148,8 @@ def test_all_three_networks_learn_the_ramp(folder: Path, capsys: pytest.CaptureF
     torch.manual_seed(0)
     saved: list[int] = []
     slow = ConvSlowPath()
-    stages = [SlowStage(4, 2, 1e-3, shrink=1, coarse=True), SlowStage(6, 2, 1e-3)]
+    stages = [SlowStage(2, 2, 1e-3, decoder="none"), SlowStage(2, 2, 1e-3, decoder="coarse")]
+    stages += [SlowStage(6, 2, 1e-3, decoder="full")]
     train_slow(slow, folder / "views", stages, 0, lambda: saved.append(1))
     single = FastPathWithoutMemory()
     fast.distil(single, slow, folder / "views", Schedule(2, 2, 1e-3), 0)
@@ -155,7 +159,7 @@ def test_all_three_networks_learn_the_ramp(folder: Path, capsys: pytest.CaptureF
     fast.start_from(path, single)
     before = path.smu.gate1[0].weight.clone()
     fast.train_fast(path, slow, folder / "clips", Schedule(2, 2, 1e-3), 0, lambda: saved.append(3))
-    assert saved == [1, 1, 2, 3] and not torch.equal(before, path.smu.gate1[0].weight)
+    assert saved == [1, 1, 1, 2, 3] and not torch.equal(before, path.smu.gate1[0].weight)
     losses = [
         float(line.split()[3]) for line in capsys.readouterr().out.splitlines() if line.startswith("step")
     ]
