@@ -18,6 +18,9 @@ LOW_M, LOW_SLOPE = 0.025, 0.012
 RANGE_M = 4.5
 """Farther hits are not entered: one pixel is then wider than a cell."""
 
+NEAR_TOP_M = 0.32
+"""Things at least this high show right in front of the robot; lower ones only from farther away."""
+
 HIT, MISS, MOST, LEAST = 1.2, -0.5, 3.5, -2.0
 """Log-odds for a hit and a free view, and their bounds."""
 
@@ -145,8 +148,8 @@ class OccupancyGrid:
         reach = scan.depth[np.where(inside, column, 0)]
         passed = inside & (ahead < reach - CELL_M) & ~held
         lowest = float(camera[2, 3]) - self._lowest_slope * ahead
-        visible = passed & (lowest < np.maximum(self._top[view], 0.2) - 0.03)
         grid = self.log_odds[view]
+        visible = passed & (lowest < np.where(grid > 0, self._top[view], NEAR_TOP_M) - 0.03)
         grid[visible] = np.maximum(grid[visible] + MISS, LEAST)
         self.seen[view] |= visible
         self._top[view][visible & (grid < 0)] = 0.0

@@ -158,14 +158,11 @@ class RoverAvoidAgent:
         robot = self._robot
         reaction_s = age_s + 2 * robot.control_dt_ns * 1e-9
         way = speed * reaction_s + speed**2 / (2 * BRAKING * robot.max_accel_mps2) + 0.08
-        along = np.linspace(0.0, way, max(int(way / CELL_M), 2) + 1)
-        turn = rate / max(speed, 0.1) * along
-        turn = np.clip(turn, -0.5 * math.pi, 0.5 * math.pi)
+        along = np.arange(CELL_M / 2, way + robot.body.radius_m, CELL_M / 2)
+        turn = np.clip(rate / max(speed, 0.1) * along, -0.5 * math.pi, 0.5 * math.pi)
         heading = yaw + turn / 2
-        points = position + (along * np.sinc(turn / 2 / math.pi))[:, None] * np.stack(
-            [np.cos(heading), np.sin(heading)], axis=1
-        )
-        clear, seen = room.at(points)
-        if (clear[1:] < np.minimum(self._room_m, clear[0])).any():
+        direction = np.stack([np.cos(heading), np.sin(heading)], axis=1)
+        clear, seen = room.at(position + (along * np.sinc(turn / 2 / math.pi))[:, None] * direction)
+        if (clear[along <= way] < min(self._room_m, room.at(position[None])[0][0])).any():
             return False
-        return bool(seen.all()) or speed <= CREEP_MPS
+        return speed <= CREEP_MPS or bool(seen.all())

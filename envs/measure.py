@@ -35,10 +35,12 @@ def sweep_rays(
     inset = 0.95 * body.radius_m
     if body.flies:
         up = np.cross(direction, side)
-        offsets = np.array([0 * side, inset * side, -inset * side, inset * up, -inset * up])
+        angles = np.arange(8) * np.pi / 4
+        rim = inset * (np.cos(angles)[:, None] * side + np.sin(angles)[:, None] * up)
+        offsets = np.concatenate([np.zeros((1, 3)), rim / 2, rim])
     else:
-        heights = np.array([0.15, 0.9]) * body.height_m
-        offsets = np.array([k * inset * side + [0, 0, h] for h in heights for k in (-1.0, 0.0, 1.0)])
+        aside, up = np.linspace(-inset, inset, 9), np.array([0.0, 0.0, body.height_m])
+        offsets = np.array([k * side + part * up for part in (0.15, 0.9) for k in aside])
     radial = offsets if body.flies else offsets * [1.0, 1.0, 0.0]
     across = np.linalg.norm(np.cross(radial, direction), axis=1)
     inside = np.sqrt(np.maximum(body.radius_m**2 - across**2, 0.0))

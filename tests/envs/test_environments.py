@@ -60,7 +60,7 @@ def test_stable_baselines_checker_has_no_complaint(name, scene):
     checker = pytest.importorskip("stable_baselines3.common.env_checker")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        checker.check_env(make(name, scene).unwrapped, warn=True, skip_render_check=False)
+        checker.check_env(make(name, scene).unwrapped, warn=True)
 
 
 @every_environment
