@@ -36,7 +36,7 @@ class ClipRecipe:
         frame_interval_s: Time between frames.
         max_speed_mps: Largest camera speed.
         max_yaw_rate_radps: Largest yaw rate.
-        max_tilt_rad: Largest roll and pitch at the clip's first frame.
+        tilt_std_rad: Standard deviation of roll and pitch at the clip's first frame.
         max_tilt_rate_radps: Largest roll and pitch rate.
         movers: Kinds of movers to scatter; each clip has up to ``max_movers``.
         max_movers: Largest number of movers.
@@ -49,7 +49,7 @@ class ClipRecipe:
     frame_interval_s: float
     max_speed_mps: float
     max_yaw_rate_radps: float
-    max_tilt_rad: float = 0.0
+    tilt_std_rad: float = 0.0
     max_tilt_rate_radps: float = 0.0
     movers: tuple[str, ...] = ()
     max_movers: int = 0
@@ -111,7 +111,7 @@ def _clear_motion(
     lift = np.array([0, 0, recipe.camera_height_m])
     for _ in range(MAX_TRIES):
         position = backend.sample_free(rng, recipe.body, 1, margin_m=0.02)[0] + lift
-        yaw, (roll, pitch) = rng.uniform(-np.pi, np.pi), rng.uniform(-1, 1, 2) * recipe.max_tilt_rad
+        yaw, (roll, pitch) = rng.uniform(-np.pi, np.pi), rng.normal(0, 1, 2) * recipe.tilt_std_rad
         body = Rotation.from_euler("ZYX", [yaw, pitch, roll]).as_matrix()
         pose = np.eye(4)
         pose[:3, :3] = body @ BODY_TO_CAMERA

@@ -20,7 +20,7 @@ ROVER = ClipRecipe(
     frame_interval_s=1 / 30,
     max_speed_mps=1.4,
     max_yaw_rate_radps=2.5,
-    max_tilt_rad=0.03,
+    tilt_std_rad=0.02,
     max_tilt_rate_radps=0.1,
 )
 QUAD = ClipRecipe(
@@ -29,7 +29,7 @@ QUAD = ClipRecipe(
     frame_interval_s=1 / 60,
     max_speed_mps=6.0,
     max_yaw_rate_radps=4.0,
-    max_tilt_rad=0.8,
+    tilt_std_rad=0.3,
     max_tilt_rate_radps=6.0,
     max_exposure_s=0.008,
     max_readout_s=0.015,
