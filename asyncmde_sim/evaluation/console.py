@@ -102,8 +102,9 @@ def summary_table(config: RolloutConfig, summary: Mapping[str, Any]) -> Table:
     for name, key in (("AbsRel", "abs_rel"), ("delta1", "delta1")):
         now = f"streaming {_figure(summary[f'streaming_{key}'], '.3f')}"
         table.add_row(name, f"model {_figure(summary[key], '.3f')}", now)
-    refresh, content = (f"{_figure(summary[f'{name}_age_ms'], '.0f')} ms" for name in ("refresh", "content"))
-    table.add_row("age", f"refresh {refresh}", f"content {content}")
+    ages = {name: _figure(summary[f"{name}_age_ms"], ".0f") for name in ("depth", "content", "refresh")}
+    table.add_row("depth", f"{ages['depth']} ms old", "")
+    table.add_row("memory", f"content {ages['content']} ms old", f"refresh {ages['refresh']} ms ago")
     table.add_section()
     table.add_row("frames", f"{summary['frames_seen']} seen", f"{summary['frames_dropped']} dropped")
     table.add_row("runs", f"{summary['slow_runs']} slow path", f"{summary['fast_runs']} fast path")

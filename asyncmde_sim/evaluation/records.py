@@ -25,6 +25,9 @@ Row = dict[str, Any]
 SCORES = ("abs_rel", "delta1", "streaming_abs_rel", "streaming_delta1")
 """Metric depth scores of one frame; null while there is no estimate."""
 
+AGES = ("depth_age_s", "content_age_s", "refresh_age_s")
+"""Since the frames behind depth and memory were captured, and since the refresh landed."""
+
 COUNTS = ("frames_dropped", "slow_runs", "fast_runs")
 
 STEP_SCHEMA = pa.schema(
@@ -43,9 +46,7 @@ STEP_SCHEMA = pa.schema(
         ("reward", pa.float64()),
         ("action", pa.list_(pa.float64())),
         ("has_depth", pa.bool_()),
-        ("depth_age_s", pa.float64()),
-        ("content_age_s", pa.float64()),
-        ("refresh_age_s", pa.float64()),
+        *((age, pa.float64()) for age in AGES),
         ("trust", pa.float64()),
         *((score, pa.float64()) for score in SCORES),
         *((count, pa.int64()) for count in COUNTS),
@@ -64,7 +65,7 @@ METRICS = (
     "duration_s",
 )
 
-MEANS = (*SCORES, "depth_age_s", "content_age_s", "refresh_age_s")
+MEANS = (*SCORES, *AGES)
 
 EPISODE_SCHEMA = pa.schema(
     [
@@ -111,9 +112,7 @@ def step_row(
         "reward": float(reward),
         "action": [float(value) for value in action],
         "has_depth": has_depth,
-        "depth_age_s": float(observation["depth_age"][0]) if has_depth else None,
-        "content_age_s": float(observation["content_age"][0]) if has_depth else None,
-        "refresh_age_s": float(observation["refresh_age"][0]) if has_depth else None,
+        **{age: float(observation[age[:-2]][0]) if has_depth else None for age in AGES},
         "trust": float(observation["trust"][0]) if "trust_map" in info else None,
         **{score: _number(scores.get(score)) for score in SCORES},
         **{count: int(info[count]) for count in COUNTS},
@@ -180,9 +179,7 @@ def summarise(episodes: pa.Table, steps: pa.Table, steps_per_s: float | None) ->
         "time_under_1s_ttc_s": mean(episodes, "time_under_1s_ttc"),
         **{score: mean(steps, score) for score in SCORES},
         "has_depth_rate": mean(steps, "has_depth"),
-        "refresh_age_ms": milliseconds("refresh_age_s"),
-        "depth_age_ms": milliseconds("depth_age_s"),
-        "content_age_ms": milliseconds("content_age_s"),
+        **{f"{age[:-2]}_ms": milliseconds(age) for age in AGES},
         **{name: sum(episodes[name].to_pylist()) for name in ("frames_seen", *COUNTS)},
         "steps_per_s": steps_per_s,
     }

@@ -102,8 +102,8 @@ class RerunLog:
         self._stream.log(f"{root}/clearance_m", rr.Scalars(float(info["clearance"])))
         has_depth = bool(observation["has_depth"])
         if has_depth:
-            self._stream.log(f"{root}/content_age_s", rr.Scalars(float(observation["content_age"][0])))
-            self._stream.log(f"{root}/refresh_age_s", rr.Scalars(float(observation["refresh_age"][0])))
+            for age in ("depth_age", "content_age", "refresh_age"):
+                self._stream.log(f"{root}/{age}_s", rr.Scalars(float(observation[age][0])))
         if self._due("image", now, IMAGE_INTERVAL_NS):
             self._stream.log(f"{root}/camera/image", rr.Image(observation["image"]))
             self._stream.log(f"{root}/true_depth", rr.DepthImage(info["true_depth"], meter=1.0))

@@ -210,9 +210,9 @@ def _footer(
         f"clearance {info['clearance']:.2f} m",
         f"to goal {info['distance_to_goal']:.2f} m",
     ]
-    depth = [""]
+    depth = []
     if observation["has_depth"]:
-        for name in ("content", "refresh"):
+        for name in ("depth", "content", "refresh"):
             depth.append(f"{name} age {1e3 * float(observation[f'{name}_age'][0]):.0f} ms")
     scores = info.get("depth_scores")
     if scores:

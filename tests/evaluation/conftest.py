@@ -40,7 +40,7 @@ class ToyEnv(gym.Env):
             "image": np.full((32, 48, 3), 10 * self.steps, np.uint8),
             "depth": np.full((32, 48), 2.0, np.float32),
             "has_depth": int(self.steps > 2),
-            "depth_age": age,
+            "depth_age": age / 2,
             "content_age": age,
             "refresh_age": 2 * age,
             "trust": np.zeros(1, np.float32),
