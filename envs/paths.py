@@ -92,5 +92,6 @@ class Way:
 
     def direction(self, distance: float, span_m: float = 0.3) -> NDArray[np.float64]:
         """Unit direction (3,) of the way, averaged over ``span_m`` around a distance."""
-        chord = self.position(distance + span_m / 2) - self.position(distance - span_m / 2)
+        behind, beyond = self.position(np.array([distance - span_m / 2, distance + span_m / 2]))
+        chord = beyond - behind
         return chord / max(float(np.linalg.norm(chord)), 1e-9)

@@ -53,7 +53,7 @@ def walker_kinds() -> tuple[str, ...]:
 
 
 def walker_body(kind: str) -> RobotBody:
-    """The upright cylinder that a walker sweeps as it walks: as wide as its mesh, whose length lies along it."""
+    """The upright cylinder that a walker sweeps as it walks along its mesh's length: as wide as the mesh."""
     low, high = mover_mesh(kind).bounds
     return RobotBody(radius_m=float(max(-low[1], high[1])), height_m=float(high[2]))
 
@@ -79,7 +79,9 @@ def plan_route(
     ends = backend.sample_free(rng, wide, 16, margin_m=mover_radius(kind) - body.radius_m)
     ways = field(ends)
     ends = ends[(ways > 1.5) & (ways < 6.0)]
-    halves = [path for end in ends[:3] if (path := geodesic_path(field, end, crossing, False, 0.2)) is not None]
+    halves = [
+        path for end in ends[:3] if (path := geodesic_path(field, end, crossing, False, 0.2)) is not None
+    ]
     if len(halves) < 2:
         return None
     one = halves[0]
@@ -104,65 +106,72 @@ class Walkers:
     """
 
     def __init__(self, routes: Sequence[Route], rng: np.random.Generator) -> None:
+        count = len(routes)
         self._routes = tuple(routes)
         self._radius = np.array([mover_radius(route.kind) for route in routes])
+        self._pace = np.array([route.speed_mps for route in routes])
+        self._length = np.array([route.way.length for route in routes])
         self._at = np.array([route.start_m for route in routes])
-        self._sense = np.where(rng.random(len(routes)) < 0.5, 1.0, -1.0)
-        self._heading = np.array([self._heading_along(i) for i in range(len(routes))])
-        self._waited = np.zeros(len(routes))
-        self._speed = np.zeros(len(routes))
-        self._turn = np.zeros(len(routes))
+        self._sense = np.where(rng.random(count) < 0.5, 1.0, -1.0)
+        self._waited, self._speed, self._turn = np.zeros(count), np.zeros(count), np.zeros(count)
+        self._place()
+        self._heading = self._course()
 
     def advance(self, dt_s: float, robot: NDArray[np.float64], robot_radius_m: float) -> None:
         """Move everybody by ``dt_s`` seconds; the robot stands at ``robot`` (3,)."""
-        positions = self._positions()
-        for i, route in enumerate(self._routes):
-            others = np.delete(positions, i, axis=0)
-            bodies = np.concatenate([others, robot[None]])
-            radii = np.append(np.delete(self._radius, i), robot_radius_m)
-            blocked = self._blocked(i, positions[i], bodies, radii)
-            self._waited[i] = self._waited[i] + dt_s if blocked else 0.0
-            at_end = self._at[i] <= 0 if self._sense[i] < 0 else self._at[i] >= route.way.length
-            if at_end or self._waited[i] > PATIENCE_S:
-                self._sense[i] = -self._sense[i]
-                self._waited[i] = 0.0
-            off = _wrapped(self._heading_along(i) - self._heading[i])
-            turn = min(max(off, -TURN_RATE_RADPS * dt_s), TURN_RATE_RADPS * dt_s)
-            self._heading[i] += turn
-            self._turn[i] = turn / dt_s
-            walks = not blocked and abs(off) < math.pi / 4
-            self._speed[i] = route.speed_mps if walks else 0.0
-            if walks:
-                moved = self._at[i] + self._sense[i] * route.speed_mps * dt_s
-                self._at[i] = min(max(moved, 0.0), route.way.length)
+        blocked = self._blocked(robot, robot_radius_m)
+        self._waited = np.where(blocked, self._waited + dt_s, 0.0)
+        at_end = np.where(self._sense < 0, self._at <= 0, self._at >= self._length)
+        turns_round = at_end | (self._waited > PATIENCE_S)
+        self._sense[turns_round] *= -1
+        self._waited[turns_round] = 0.0
+        off = _wrapped(self._course() - self._heading)
+        turned = np.clip(off, -TURN_RATE_RADPS * dt_s, TURN_RATE_RADPS * dt_s)
+        self._heading = self._heading + turned
+        self._turn = turned / dt_s
+        walks = ~blocked & (np.abs(off) < math.pi / 4)
+        self._speed = np.where(walks, self._pace, 0.0)
+        self._at = np.clip(self._at + self._sense * self._speed * dt_s, 0.0, self._length)
+        self._place()
 
     def movers(self) -> tuple[Mover, ...]:
         """Everybody's pose and velocity now."""
-        result = []
-        for i, (route, position) in enumerate(zip(self._routes, self._positions(), strict=True)):
-            pose = yaw_pose(position, float(self._heading[i]))
-            velocity = self._sense[i] * route.way.direction(self._at[i]) * self._speed[i]
-            spin = np.array([0.0, 0.0, self._turn[i]])
-            result.append(Mover(route.kind, RigidMotion(pose, velocity, spin)))
-        return tuple(result)
+        velocities = (self._sense * self._speed)[:, None] * self._along
+        return tuple(
+            Mover(
+                route.kind,
+                RigidMotion(
+                    yaw_pose(self._position[i], float(self._heading[i])),
+                    velocities[i],
+                    np.array([0.0, 0.0, self._turn[i]]),
+                ),
+            )
+            for i, route in enumerate(self._routes)
+        )
 
-    def _positions(self) -> NDArray[np.float64]:
-        points = [r.way.position(at) for r, at in zip(self._routes, self._at, strict=True)]
-        return np.array(points).reshape(-1, 3)
+    def _place(self) -> None:
+        """Positions (N, 3) and directions (N, 3) of the ways where everybody is."""
+        ways = [(route.way, float(at)) for route, at in zip(self._routes, self._at, strict=True)]
+        self._position = np.array([way.position(at) for way, at in ways]).reshape(-1, 3)
+        self._along = np.array([way.direction(at) for way, at in ways]).reshape(-1, 3)
 
-    def _heading_along(self, i: int) -> float:
-        direction = self._sense[i] * self._routes[i].way.direction(self._at[i])
-        return math.atan2(direction[1], direction[0])
+    def _course(self) -> NDArray[np.float64]:
+        """The headings (N,) in which everybody wants to walk."""
+        ahead = self._sense[:, None] * self._along
+        return np.arctan2(ahead[:, 1], ahead[:, 0])
 
-    def _blocked(
-        self, i: int, position: NDArray[np.float64], bodies: NDArray[np.float64], radii: NDArray[np.float64]
-    ) -> bool:
-        ahead = self._sense[i] * self._routes[i].way.direction(self._at[i])
-        offsets = (bodies - position) * [1.0, 1.0, 0.0]
-        ranges = np.linalg.norm(offsets, axis=1)
-        gaps = ranges - radii - self._radius[i]
-        return bool(((gaps < STOP_GAP_M) & (offsets @ ahead > 0.3 * ranges)).any())
+    def _blocked(self, robot: NDArray[np.float64], robot_radius_m: float) -> NDArray[np.bool_]:
+        """Whose way (N,) is taken by the robot or by another walker."""
+        count = len(self._routes)
+        bodies = np.concatenate([self._position, robot[None]])
+        radii = np.append(self._radius, robot_radius_m)
+        offsets = bodies[None, :, :2] - self._position[:, None, :2]
+        ranges = np.linalg.norm(offsets, axis=2)
+        ahead = np.einsum("ijk,ik->ij", offsets, self._sense[:, None] * self._along[:, :2])
+        near = ranges - radii - self._radius[:, None] < STOP_GAP_M
+        near[np.arange(count), np.arange(count)] = False
+        return (near & (ahead > 0.3 * ranges)).any(axis=1)
 
 
-def _wrapped(angle: float) -> float:
-    return (angle + math.pi) % (2 * math.pi) - math.pi
+def _wrapped(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (angles + math.pi) % (2 * math.pi) - math.pi
