@@ -69,7 +69,7 @@ def make_rover(max_speed_mps: float | None = None, camera: Camera | None = None)
         body=RobotBody(radius_m=0.18, height_m=0.5),
         camera=camera or Camera(),
         T_body_camera=camera_mount((0.0, 0.0, 0.45)),
-        control_dt_ns=round(1e9 / 30),
+        control_dt_ns=math.ceil(1e9 / 30),
         max_speed_mps=1.2 if max_speed_mps is None else max_speed_mps,
         max_yaw_rate_radps=2.5,
         max_accel_mps2=2.5,
@@ -77,7 +77,7 @@ def make_rover(max_speed_mps: float | None = None, camera: Camera | None = None)
 
 
 QUAD_SPEED_MPS = 5.0
-QUAD_CAMERA = Camera(exposure_s=0.006, blur_samples=4, readout_s=0.013)
+QUAD_CAMERA = Camera(exposure_s=0.006, blur_samples=3, readout_s=0.013)
 """A small rolling-shutter camera indoors: 6 ms exposure, 13 ms readout."""
 
 
