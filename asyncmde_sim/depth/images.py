@@ -29,4 +29,4 @@ def network_input(image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"an image is (H, W, 3) uint8, but this one is {image.shape} {image.dtype}")
-    return resize(normalise(torch.from_numpy(np.ascontiguousarray(image))[None]), size)
+    return resize(normalise(torch.tensor(image)[None]), size)
