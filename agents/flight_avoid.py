@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ SPEEDS = np.array([1.0, 0.65, 0.3])
 CLEAR_M = 0.75
 """Obstacles farther than this from a flight do not matter to it."""
 HISTORY_S = 3.0
-GUIDE_INTERVAL = 9
+GUIDE_INTERVAL = 15
 """Plans between two updates of the way to the goal."""
 PLAN_INTERVAL_S = 0.03
 """It looks and plans again after this time: at every second step of 60 Hz."""
@@ -36,6 +36,18 @@ CARRY_S = 0.8
 """Moving points are carried on at their velocity for at most this long."""
 BLUR_MPS = 0.2
 """Where they will be becomes uncertain at this rate."""
+
+
+class Choice(NamedTuple):
+    """The best candidate so far, None if there is none, and its score."""
+
+    candidate: int | None = None
+    score: float = -math.inf
+
+    def or_better(self, candidates: NDArray[np.intp], scores: Array) -> Choice:
+        """This one, or the best of ``candidates`` (N,) if its score is higher."""
+        top = int(np.argmax(scores))
+        return Choice(int(candidates[top]), float(scores[top])) if scores[top] > self.score else self
 
 
 class FlightAvoidAgent:
@@ -83,11 +95,11 @@ class FlightAvoidAgent:
         yaw = math.atan2(rotation[1, 0], rotation[0, 0])
         if self._planned_s is not None and time_s - self._planned_s < PLAN_INTERVAL_S:
             return self._action(self._last, yaw)
-        self._planned_s = time_s
         if int(observation["has_depth"]):
             self._look(observation["depth"], time_s - age)
         if self._memory.newest is None:
             return self._action(np.zeros(3), yaw)
+        self._planned_s = time_s
         lean = rotation[:2, 2] / max(rotation[2, 2], 0.3)
         accel = np.array([*(GRAVITY_MPS2 * lean), 0.0])
         self._last, self._gaze = self._plan(position, velocity, accel, goal, age)
@@ -125,13 +137,15 @@ class FlightAvoidAgent:
         robot = self.robot
         to_goal = goal - position
         distance = float(np.linalg.norm(to_goal))
-        guide = self._guided(position, goal)
-        directions = fan(guide.direction(position, min(2.0, distance)))
         top = min(robot.max_speed_mps, 0.5 + 1.5 * distance)
-        speeds = top * SPEEDS[:, None, None]
-        commands = np.concatenate([(speeds * directions).reshape(-1, 3), np.zeros((1, 3))])
         if not self.avoids:
             return top * to_goal / distance, to_goal
+        guide = self._guided(position, goal)
+        directions = fan(guide.direction(position, min(2.0, distance)))
+        kept = [v / np.linalg.norm(v) for v in (to_goal, self._last) if v.any()]
+        directions = np.concatenate([directions, kept])
+        commands = (top * SPEEDS[:, None, None] * directions).reshape(-1, 3)
+        commands = np.concatenate([commands, np.zeros((1, 3))])
         brake = 0.7 * robot.max_accel_mps2
         flights = predict(commands, position, velocity, accel, 0.2 + 0.5 * min(age_s, 0.5), brake)
         radius = robot.body.radius_m
@@ -144,37 +158,36 @@ class FlightAvoidAgent:
         ahead = here - guide.to_go(position + directions * reach[:, None])
         gain = here - guide.to_go(flights[-1])
         turn = np.linalg.norm(commands - self._last, axis=1) / robot.max_speed_mps
-        wish = gain + 0.4 * np.append(np.tile(ahead, len(SPEEDS)), 0.0) - 0.3 * turn
+        wish = gain + 0.4 * np.append(np.tile(ahead, len(SPEEDS)), 0.0) - 0.5 * turn
+        ghosts = self._ghosts(position, age_s)
 
         tree = cKDTree(points, balanced_tree=False, compact_nodes=False) if len(points) else None
         order = np.argsort(-wish, kind="stable")
-        best, best_score, look, look_score = None, -math.inf, to_goal, -math.inf
-        fallback, fallback_score = np.zeros(3), -math.inf
+        best, look, fallback = Choice(), Choice(), Choice()
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
-            if best is not None and wish[batch[0]] <= best_score:
+            if wish[batch[0]] <= best.score:
                 break
             flown = flights[:, batch]
-            clear = np.minimum(self._clearance(flown, tree), self._moving_clearance(flown, position, age_s))
+            clear = np.minimum(self._clearance(flown, tree), self._moving_clearance(flown - position, ghosts))
             clear -= radius
             worst = clear.min(0)
             score = wish[batch] - 1.5 * np.maximum(0.0, 1 - worst / 0.6)
             safe = worst > margin
             seen = self._seen(flown, position)
-            allowed = safe & seen.all(0)
-            if safe.any() and (top_look := float(np.where(safe, score, -np.inf).max())) > look_score:
-                look_score, look = top_look, commands[batch[int(np.argmax(np.where(safe, score, -np.inf)))]]
-            if allowed.any() and (top_score := float(np.where(allowed, score, -np.inf).max())) > best_score:
-                best_score, best = top_score, commands[batch[int(np.argmax(np.where(allowed, score, -np.inf)))]]
-            if best is None:
+            look = look.or_better(batch, np.where(safe, score, -np.inf))
+            best = best.or_better(batch, np.where(safe & seen.all(0), score, -np.inf))
+            if best.candidate is None:
                 # Nothing is both safe and known: away from what is there first, from the unknown next.
                 hit = np.where(clear < 0.0, np.arange(len(clear))[:, None], len(clear)).min(0)
-                choice = hit + 2.0 * np.minimum(worst, margin) / margin + 2.0 * seen.mean(0) + 0.05 * gain[batch]
-                if choice.max() > fallback_score:
-                    fallback_score, fallback = float(choice.max()), commands[batch[int(np.argmax(choice))]]
-        if not look.any():
-            look = to_goal
-        return (fallback if best is None else best), look
+                known = np.minimum(worst, margin) / margin + seen.mean(0)
+                fallback = fallback.or_better(batch, hit + 2.0 * known + 0.05 * gain[batch])
+        gaze = (
+            to_goal
+            if look.candidate is None or not commands[look.candidate].any()
+            else commands[look.candidate]
+        )
+        return commands[fallback.candidate if best.candidate is None else best.candidate], gaze
 
     def _guided(self, position: Array, goal: Array) -> Guide:
         """The way to the goal, brought up to date now and then."""
@@ -194,20 +207,31 @@ class FlightAvoidAgent:
         found, _ = tree.query(flights.reshape(-1, 3), distance_upper_bound=CLEAR_M)
         return np.minimum(found, CLEAR_M).reshape(flights.shape[:2])
 
-    def _moving_clearance(self, flights: Array, position: Array, age_s: float) -> Array:
-        """The same to the moving points, carried on at their velocity and blurred with time."""
-        points, velocity = self._memory.moving
-        clear = np.full(flights.shape[:2], CLEAR_M)
-        near = np.linalg.norm(points - position, axis=1) < RANGE_M
-        points, velocity = points[near][::2], velocity[near][::2]
+    def _moving_clearance(self, flights: Array, ghosts: tuple[Array, Array]) -> Array:
+        """The same to the space that moving points will have swept by then, blurred with time."""
+        points, arrival_s = ghosts
         if not len(points):
-            return clear
-        for k in range(len(flights)):
-            ahead_s = age_s + (k + 1) * STEP_S
-            offsets = flights[k][:, None] - (points + min(ahead_s, CARRY_S) * velocity)[None]
-            squared = np.einsum("ijk,ijk->ij", offsets, offsets).min(1)
-            clear[k] = np.minimum(clear[k], np.sqrt(squared) - BLUR_MPS * ahead_s)
-        return clear
+            return np.full(flights.shape[:2], CLEAR_M)
+        flat = flights.reshape(-1, 3)
+        squared = (
+            np.einsum("ij,ij->i", flat, flat)[:, None]
+            + np.einsum("ij,ij->i", points, points)[None]
+            - 2 * flat @ points.T
+        ).reshape(*flights.shape[:2], -1)
+        times = STEP_S * np.arange(1, len(flights) + 1)
+        squared += np.where(arrival_s[None] > times[:, None] + STEP_S / 2, np.inf, 0.0)[:, None]
+        clear = np.sqrt(np.maximum(squared.min(2), 0.0)) - BLUR_MPS * times[:, None]
+        return np.minimum(clear, CLEAR_M)
+
+    def _ghosts(self, position: Array, age_s: float) -> tuple[Array, Array]:
+        """Where the moving points will be (N, 3), relative to ``position``, and how soon (N,), seconds."""
+        points, velocity = self._memory.moving
+        near = np.flatnonzero(np.linalg.norm(points - position, axis=1) < RANGE_M)
+        near = near[:: max(1, len(near) // 60)]
+        ahead_s = np.arange(0.0, age_s + CARRY_S, STEP_S)
+        paths = points[near] + ahead_s[:, None, None] * velocity[near] - position
+        arrival_s = np.broadcast_to((ahead_s - age_s)[:, None], paths.shape[:2])
+        return paths.reshape(-1, 3), arrival_s.ravel()
 
     def _seen(self, flights: Array, position: Array) -> NDArray[np.bool_]:
         """Whether each predicted position (S, N) has been seen free or been flown through."""

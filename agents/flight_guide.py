@@ -11,8 +11,8 @@ from asyncmde_sim.agents.flight_memory import View
 
 Array = NDArray[np.float64]
 
-CELL_M = 0.4
-AROUND_M = np.array([12.0, 12.0, 5.0])
+CELL_M = 0.6
+AROUND_M = np.array([3.0, 5.0, 3.5])
 """The map reaches this far beyond start and goal."""
 BLOCKED_PACE = 0.02
 """Speed through an occupied cell, of full speed: nothing has no way, but a wall is worth a long detour."""
@@ -52,12 +52,15 @@ class Guide:
         pace = np.ones(self._shape)
         pace[binary_dilation(self._occupied, np.ones((3, 3, 3)))] = BESIDE_PACE
         pace[self._occupied] = BLOCKED_PACE
-        self._to_go = np.asarray(skfmm.travel_time(self._front, pace, dx=CELL_M)) + CELL_M
+        to_front = np.asarray(skfmm.travel_time(self._front, pace, dx=CELL_M))
+        self._to_go = CELL_M + np.where(self._front > 0, to_front, self._front)
 
     def to_go(self, points: Array) -> Array:
         """Metres (N,) of unhindered flight that the way to the goal is worth, from ``points`` (N, 3)."""
         index = (points - self._origin) / CELL_M - 0.5
-        return map_coordinates(self._to_go, index.T, order=1, mode="nearest")
+        inside = np.clip(index, 0, self._shape - 1)
+        outside_m = CELL_M * np.linalg.norm(index - inside, axis=1)
+        return map_coordinates(self._to_go, inside.T, order=1) + outside_m
 
     def direction(self, position: Array, reach_m: float = 2.0) -> Array:
         """Unit direction (3,) from ``position`` to where the best way is after ``reach_m``."""

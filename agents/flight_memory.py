@@ -69,8 +69,8 @@ class View:
         """
         block = max(1, depth.shape[1] // COLUMNS)
         h, w = depth.shape[0] // block, depth.shape[1] // block
-        blocks = depth[: h * block, : w * block].reshape(h, block, w, block).transpose(0, 2, 1, 3)
-        blocks = blocks.reshape(h * w, block * block)
+        split = depth[: h * block, : w * block].reshape(h, block, w, block).transpose(0, 2, 1, 3)
+        blocks = split.reshape(h * w, block * block)
         blocks = np.where(blocks > NEAR_M, blocks, np.inf)
         nearest = blocks.argmin(1)
         z = blocks[np.arange(h * w), nearest].astype(np.float64)

@@ -68,7 +68,7 @@ def predict(
 def free_reach(directions: Array, position: Array, points: Array, radius_m: float, limit_m: float) -> Array:
     """How far (N,) a sphere can go from ``position`` along unit ``directions`` (N, 3) before it is blocked.
 
-    Obstacles are ``points`` (M, 3). At most ``limit_m``. Points are thinned to cells of two thirds of the radius.
+    Obstacles are ``points`` (M, 3), thinned to cells of two thirds of the radius. At most ``limit_m``.
     """
     if not len(points):
         return np.full(len(directions), limit_m)

@@ -89,7 +89,7 @@ class OccupancyGrid:
     @staticmethod
     def centre(cells: NDArray[np.intp]) -> NDArray[np.float64]:
         """Centres (..., 2) of cells (..., 2), metres."""
-        return (cells - SIZE // 2 + 0.5) * CELL_M
+        return np.asarray((cells - SIZE // 2 + 0.5) * CELL_M, dtype=np.float64)
 
     def integrate(self, depth: NDArray[np.float32], pose: NDArray[np.float64]) -> None:
         """Enter one depth map, taken with the body at ``pose`` (4, 4) in the grid's frame."""

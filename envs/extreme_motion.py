@@ -132,7 +132,7 @@ class ExtremeMotion(NavigationEnv):
 
 
 def course_ends(scene: str) -> NDArray[np.float64] | None:
-    """Low and high corners (2, 2, 3) of the areas named start and goal in a scene's sidecar, if it has them."""
+    """Low and high corners (2, 2, 3) of the areas named start and goal in a scene's sidecar, if any."""
     sidecar = resolve_scene(scene).with_suffix(".json")
     if not sidecar.exists():
         return None

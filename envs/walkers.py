@@ -2,8 +2,8 @@
 
 A walker goes to and fro on a fixed route that stays in free space. It does not plan around anybody. When the
 robot or another walker stands within reach in front of it, it stops, and if its way is still taken after a
-moment it turns round. So a robot is never run over from behind while it waits, but a robot that drives into
-a walker's way too late, or into its side, collides.
+moment it turns round. With the robot right beside it, it neither turns nor steps except away. So nobody walks
+into a robot that waits, but a robot that drives into a walker, or into its way too late, collides.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SPEEDS_MPS = {"person": (0.6, 1.4), "cart": (0.4, 0.9)}
 """Range of walking speeds by the first word of the mover's kind."""
 
 STOP_GAP_M = 0.45
+BESIDE_GAP_M = 0.1
 PATIENCE_S = 2.0
 TURN_RATE_RADPS = 3.0
 ROUTE_MARGIN_M = 0.06
@@ -119,14 +120,14 @@ class Walkers:
 
     def advance(self, dt_s: float, robot: NDArray[np.float64], robot_radius_m: float) -> None:
         """Move everybody by ``dt_s`` seconds; the robot stands at ``robot`` (3,)."""
-        blocked = self._blocked(robot, robot_radius_m)
+        blocked, beside = self._blocked(robot, robot_radius_m)
         self._waited = np.where(blocked, self._waited + dt_s, 0.0)
         at_end = np.where(self._sense < 0, self._at <= 0, self._at >= self._length)
         turns_round = at_end | (self._waited > PATIENCE_S)
         self._sense[turns_round] *= -1
         self._waited[turns_round] = 0.0
         off = _wrapped(self._course() - self._heading)
-        turned = np.clip(off, -TURN_RATE_RADPS * dt_s, TURN_RATE_RADPS * dt_s)
+        turned = np.clip(off, -TURN_RATE_RADPS * dt_s, TURN_RATE_RADPS * dt_s) * ~beside
         self._heading = self._heading + turned
         self._turn = turned / dt_s
         walks = ~blocked & (np.abs(off) < math.pi / 4)
@@ -160,17 +161,21 @@ class Walkers:
         ahead = self._sense[:, None] * self._along
         return np.arctan2(ahead[:, 1], ahead[:, 0])
 
-    def _blocked(self, robot: NDArray[np.float64], robot_radius_m: float) -> NDArray[np.bool_]:
-        """Whose way (N,) is taken by the robot or by another walker."""
-        count = len(self._routes)
+    def _blocked(
+        self, robot: NDArray[np.float64], robot_radius_m: float
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whose way (N,) is taken by the robot or by another walker, and who has the robot beside it (N,)."""
+        everyone = np.arange(len(self._routes))
         bodies = np.concatenate([self._position, robot[None]])
         radii = np.append(self._radius, robot_radius_m)
         offsets = bodies[None, :, :2] - self._position[:, None, :2]
         ranges = np.linalg.norm(offsets, axis=2)
         ahead = np.einsum("ijk,ik->ij", offsets, self._sense[:, None] * self._along[:, :2])
-        near = ranges - radii - self._radius[:, None] < STOP_GAP_M
-        near[np.arange(count), np.arange(count)] = False
-        return (near & (ahead > 0.3 * ranges)).any(axis=1)
+        gaps = ranges - radii - self._radius[:, None]
+        taken = (gaps < STOP_GAP_M) & (ahead > 0.3 * ranges)
+        taken[everyone, everyone] = False
+        beside = gaps[:, -1] < BESIDE_GAP_M
+        return taken.any(axis=1) | (beside & (ahead[:, -1] > -0.2 * ranges[:, -1])), beside
 
 
 def _wrapped(angles: NDArray[np.float64]) -> NDArray[np.float64]:

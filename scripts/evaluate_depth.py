@@ -1,7 +1,7 @@
 """Score the depth networks by lag on test scenes of the three environments.
 
-    python scripts/evaluate_depth.py
-    python scripts/evaluate_depth.py --weights runs/weights --json figures.json
+python scripts/evaluate_depth.py
+python scripts/evaluate_depth.py --weights runs/weights --json figures.json
 """
 
 from __future__ import annotations

@@ -208,8 +208,10 @@ def test_a_bad_action_is_refused_by_value(name, scene, bad):
     ],
 )
 def test_a_bad_option_is_refused_before_the_first_step(name, options, said):
+    scene = options.get("scene")
+    others = {key: value for key, value in options.items() if key != "scene"}
     with pytest.raises((ValueError, FileNotFoundError), match=said):
-        make(name, options.pop("scene", None), **options)
+        make(name, scene, **others)
 
 
 @every_environment

@@ -94,6 +94,23 @@ def test_a_standing_robot_is_never_walked_into(routes, index):
     assert 0 < waits.mean() < 1, "it waits a while and then turns round"
 
 
+def test_nobody_turns_or_steps_into_a_robot_beside_it(routes):
+    """Wherever a robot appears next to a walker and stands, their bodies stay apart."""
+    rng = np.random.default_rng(0)
+    for route in routes[:4]:
+        walkers = Walkers([route], rng)
+        for _ in range(60):
+            walkers.advance(DT_S, FAR, ROBOT.radius_m)
+        here = walkers.movers()
+        angle = rng.uniform(-np.pi, np.pi)
+        away = np.array([np.cos(angle), np.sin(angle), 0.0])
+        robot = here[0].motion.pose[:3, 3] + (mover_radius(route.kind) + ROBOT.radius_m) * away
+        for _ in range(200):
+            walkers.advance(DT_S, robot, ROBOT.radius_m)
+            apart = np.linalg.norm(walkers.movers()[0].motion.pose[:3, 3] - robot)
+            assert apart > mover_radius(route.kind) + ROBOT.radius_m - 0.02
+
+
 def test_an_empty_walk_has_no_movers():
     assert walk([], FAR, 2)[-1] == ()
 
