@@ -182,12 +182,10 @@ class FlightAvoidAgent:
                 hit = np.where(clear < 0.0, np.arange(len(clear))[:, None], len(clear)).min(0)
                 known = np.minimum(worst, margin) / margin + seen.mean(0)
                 fallback = fallback.or_better(batch, hit + 2.0 * known + 0.05 * gain[batch])
-        gaze = (
-            to_goal
-            if look.candidate is None or not commands[look.candidate].any()
-            else commands[look.candidate]
-        )
-        return commands[fallback.candidate if best.candidate is None else best.candidate], gaze
+        chosen = commands[fallback.candidate if best.candidate is None else best.candidate]
+        if look.candidate is None or not commands[look.candidate].any():
+            return chosen, to_goal
+        return chosen, commands[look.candidate]
 
     def _guided(self, position: Array, goal: Array) -> Guide:
         """The way to the goal, brought up to date now and then."""
