@@ -178,10 +178,12 @@ class FlightAvoidAgent:
             look = look.or_better(batch, np.where(safe, score, -np.inf))
             best = best.or_better(batch, np.where(safe & seen.all(0), score, -np.inf))
             if best.candidate is None:
-                # Nothing is both safe and known: away from what is there first, from the unknown next.
-                hit = np.where(clear < 0.0, np.arange(len(clear))[:, None], len(clear)).min(0)
-                known = np.minimum(worst, margin) / margin + seen.mean(0)
-                fallback = fallback.or_better(batch, hit + 2.0 * known + 0.05 * gain[batch])
+                # Nothing is both safe and known: as long as possible in known free space, best by braking.
+                bad = (clear < 0.0) | ~seen
+                until = np.where(bad, np.arange(len(bad))[:, None], len(bad)).min(0)
+                slow = 1 - np.linalg.norm(commands[batch], axis=1) / robot.max_speed_mps
+                room = np.clip(worst / margin, -1.0, 1.0)
+                fallback = fallback.or_better(batch, until + 2.0 * room + slow)
         chosen = commands[fallback.candidate if best.candidate is None else best.candidate]
         if look.candidate is None or not commands[look.candidate].any():
             return chosen, to_goal

@@ -11,7 +11,7 @@ from asyncmde_sim.agents.flight_memory import View
 
 Array = NDArray[np.float64]
 
-CELL_M = 0.6
+CELL_M = 0.35
 AROUND_M = np.array([3.0, 5.0, 3.5])
 """The map reaches this far beyond start and goal."""
 BLOCKED_PACE = 0.02

@@ -17,7 +17,7 @@ from asyncmde_sim.envs.robots import RobotSpec
 from asyncmde_sim.envs.state import BodyState, Odometry, pose_vector
 from asyncmde_sim.scenes import BACKENDS, load_backend
 from asyncmde_sim.scenes.backend import DistanceField, Mover, Rendering, RobotBody, SceneBackend
-from asyncmde_sim.scenes.library import SPLITS, resolve_scene, scene_names
+from asyncmde_sim.scenes.library import DIFFICULTY, SPLITS, resolve_scene, scene_names
 
 Observation = dict[str, Any]
 
@@ -69,6 +69,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         scene: A scene's name or the path of a mesh; None draws from ``split`` in each episode.
         split: Split of the scene library.
         num_scenes: How many scenes of the split are used.
+        difficulty: 0 to 1: density of clutter in the split's scenes, and what a subclass says.
         backend: Name of the renderer.
         render_mode: None or ``"rgb_array"`` (the camera's image).
         odometry_noise: Drift of the odometry, see ``Odometry``.
@@ -89,6 +90,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         scene: str | None = None,
         split: str = "val",
         num_scenes: int = 10,
+        difficulty: float = DIFFICULTY,
         backend: str = "raycast",
         render_mode: str | None = None,
         odometry_noise: float = 0.0,
@@ -99,6 +101,8 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
             raise ValueError(f"unknown backend {backend!r}: choose one of {', '.join(BACKENDS)}")
         if num_scenes < 1:
             raise ValueError(f"num_scenes is {num_scenes}, but at least 1 is needed")
+        if not 0 <= difficulty <= 1:
+            raise ValueError(f"difficulty is {difficulty}, but it must lie in [0, 1]")
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"unknown render_mode {render_mode!r}: choose None or 'rgb_array'")
         if not (math.isfinite(odometry_noise) and odometry_noise >= 0):
@@ -108,7 +112,8 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.robot = robot
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": round(1e9 / robot.control_dt_ns)}
-        self._scenes = [scene] if scene is not None else list(scene_names(self.scene_kind, split, num_scenes))
+        self.difficulty = difficulty
+        self._scenes = [scene] if scene else scene_names(self.scene_kind, split, num_scenes, difficulty)
         self._backend_name = backend
         self._odometry_noise = odometry_noise
         self._plan: EpisodePlan | None = None

@@ -18,7 +18,7 @@ from asyncmde_sim.envs.robots import make_quad
 from asyncmde_sim.envs.state import BodyState, yaw_pose
 from asyncmde_sim.scenes.backend import DistanceField, Mover
 from asyncmde_sim.scenes.camera import Camera
-from asyncmde_sim.scenes.library import resolve_scene
+from asyncmde_sim.scenes.library import DIFFICULTY, resolve_scene
 
 END_MARGIN_M = 0.3
 """Clearance of start and goal."""
@@ -44,8 +44,8 @@ class ExtremeMotion(NavigationEnv):
     time limit is 2 times the shortest path at top speed plus 2 s, so creeping does not arrive.
 
     Args:
-        difficulty: 0 to 1: number and speed of the moving obstacles, strength of gusts, rate and strength of
-            kicks.
+        difficulty: 0 to 1: density of clutter, number and speed of the moving obstacles, strength of gusts,
+            rate and strength of kicks.
         max_speed_mps: Top speed; None is the robot's default.
         camera: The camera; None is the robot's own.
         **options: See ``NavigationEnv``.
@@ -61,18 +61,15 @@ class ExtremeMotion(NavigationEnv):
     def __init__(
         self,
         *,
-        difficulty: float = 0.5,
+        difficulty: float = DIFFICULTY,
         max_speed_mps: float | None = None,
         camera: Camera | None = None,
         **options: Any,
     ) -> None:
-        if not 0 <= difficulty <= 1:
-            raise ValueError(f"difficulty is {difficulty}, but it must lie in [0, 1]")
-        self.difficulty = difficulty
+        super().__init__(make_quad(max_speed_mps, camera), difficulty=difficulty, **options)
         self.disturbance = DisturbanceParameters(
             gust_mps=3.0 * difficulty, kicks_per_s=difficulty, kick_radps=8.0 + 8.0 * difficulty
         )
-        super().__init__(make_quad(max_speed_mps, camera), **options)
 
     def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
         start, goal, field = self._start_and_goal(rng)

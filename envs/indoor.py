@@ -52,18 +52,12 @@ class IndoorDynamic(IndoorStatic):
     """The same among people and carts whose routes cross the robot's way; see ``envs.walkers``.
 
     Args:
-        difficulty: 0 to 1 gives 4 to 8 walkers.
-        **options: See ``IndoorStatic``.
-
-    Raises:
-        ValueError: ``difficulty`` is outside [0, 1].
+        **options: See ``IndoorStatic``; a difficulty of 0 to 1 also means 4 to 8 walkers.
     """
 
-    def __init__(self, *, difficulty: float = 0.5, **options: Any) -> None:
-        if not 0 <= difficulty <= 1:
-            raise ValueError(f"difficulty is {difficulty}, but it must lie in [0, 1]")
-        self._walker_count = round(4 + 4 * difficulty)
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self._walker_count = round(4 + 4 * self.difficulty)
 
     def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
         for _ in range(10):

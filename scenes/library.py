@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from asyncmde_sim.scenes.generate import KINDS, VERSION, generate_scene
@@ -20,7 +21,26 @@ SPLITS: dict[str, range] = {
 """Seeds of each split; no seed belongs to two."""
 
 SUFFIXES = (".glb", ".ply", ".obj")
-_NAME = re.compile(r"(?P<kind>[a-z]+)-(?P<split>[a-z]+)-(?P<index>\d{4,6})")
+DIFFICULTY = 0.5
+"""Density of clutter where a name gives none."""
+_NAME = re.compile(r"(?P<kind>[a-z]+)-(?P<split>[a-z]+)-(?P<index>\d{4,6})(?:-d(?P<percent>\d{1,3}))?")
+
+
+@dataclass(frozen=True)
+class GeneratedName:
+    """What the name of a generated scene says, such as ``flat-val-0003`` or ``hall-test-0010-d80``.
+
+    Args:
+        kind: Kind of scene.
+        split: Split of the library.
+        seed: Seed of the generator, of that split alone.
+        difficulty: Density of clutter, 0 to 1; ``-d80`` in a name is 0.8, none is 0.5.
+    """
+
+    kind: str
+    split: str
+    seed: int
+    difficulty: float
 
 
 def cache_dir() -> Path:
@@ -30,11 +50,13 @@ def cache_dir() -> Path:
     return base / f"v{VERSION}"
 
 
-def scene_names(kind: str, split: str, count: int) -> list[str]:
+def scene_names(kind: str, split: str, count: int, difficulty: float = DIFFICULTY) -> list[str]:
     """The first ``count`` scene names of a split, such as ``flat-train-0003``.
 
+    ``difficulty``, 0 to 1, is the density of clutter, to the next hundredth.
+
     Raises:
-        ValueError: The kind or split is unknown, or the count outside the split.
+        ValueError: The kind or split is unknown, or the count or difficulty out of range.
     """
     if kind not in KINDS:
         raise ValueError(f"unknown scene kind {kind!r}: choose one of {', '.join(KINDS)}")
@@ -42,22 +64,29 @@ def scene_names(kind: str, split: str, count: int) -> list[str]:
         raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
     if not 1 <= count <= len(SPLITS[split]):
         raise ValueError(f"count is {count}, but a split has between 1 and {len(SPLITS[split])} scenes")
-    return [f"{kind}-{split}-{i:04d}" for i in range(count)]
+    if not 0 <= difficulty <= 1:
+        raise ValueError(f"difficulty is {difficulty}, but it must lie in [0, 1]")
+    percent = round(100 * difficulty)
+    suffix = "" if percent == round(100 * DIFFICULTY) else f"-d{percent}"
+    return [f"{kind}-{split}-{i:04d}{suffix}" for i in range(count)]
 
 
-def parse_name(name: str) -> tuple[str, str, int]:
-    """Kind, split and seed of a generated scene's name.
+def parse_name(name: str) -> GeneratedName:
+    """What a generated scene's name says.
 
     Raises:
         ValueError: The name is none; the message says which exist.
     """
     match = _NAME.fullmatch(name)
-    if not match or match["kind"] not in KINDS or match["split"] not in SPLITS:
+    percent = round(100 * DIFFICULTY) if not match or match["percent"] is None else int(match["percent"])
+    if not match or match["kind"] not in KINDS or match["split"] not in SPLITS or percent > 100:
         raise ValueError(
             f"unknown scene {name!r}: use <kind>-<split>-<number> such as flat-val-0000, with kind "
-            f"{' or '.join(KINDS)} and split {', '.join(SPLITS)}, or a path to a {', '.join(SUFFIXES)} file"
+            f"{' or '.join(KINDS)} and split {', '.join(SPLITS)}, at will with -d0 to -d100 for the density "
+            f"of clutter, or a path to a {', '.join(SUFFIXES)} file"
         )
-    return match["kind"], match["split"], SPLITS[match["split"]][int(match["index"])]
+    seed = SPLITS[match["split"]][int(match["index"])]
+    return GeneratedName(match["kind"], match["split"], seed, percent / 100)
 
 
 def resolve_scene(name_or_path: str | Path) -> Path:
@@ -76,11 +105,11 @@ def resolve_scene(name_or_path: str | Path) -> Path:
             raise ValueError(f"{path} is not a scene: use a {', '.join(SUFFIXES)} file")
         return path
     name = str(name_or_path)
-    kind, split, seed = parse_name(name)
+    parsed = parse_name(name)
     folder = cache_dir() / name
     mesh = folder / f"{name}.glb"
     if not mesh.is_file():
-        _make(folder, name, kind, split, seed)
+        _make(folder, name, parsed)
     return mesh
 
 
@@ -91,7 +120,7 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _make(folder: Path, name: str, kind: str, split: str, seed: int) -> None:
+def _make(folder: Path, name: str, parsed: GeneratedName) -> None:
     """Make a scene in a folder of its own and move it into place as a whole.
 
     Processes that make the same scene at once make the same bytes; the first to finish wins.
@@ -100,8 +129,8 @@ def _make(folder: Path, name: str, kind: str, split: str, seed: int) -> None:
     work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
     try:
         work.chmod(0o755)
-        scene = generate_scene(kind, seed)
-        sidecar = json.dumps({"name": name, "split": split, **scene.metadata}, indent=1)
+        scene = generate_scene(parsed.kind, parsed.seed, parsed.difficulty)
+        sidecar = json.dumps({"name": name, "split": parsed.split, **scene.metadata}, indent=1)
         _write(work / f"{name}.glb", scene.to_glb())
         _write(work / f"{name}.json", sidecar.encode())
         with contextlib.suppress(OSError):

@@ -29,7 +29,7 @@ class Stub:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ASYNCMDE_CACHE", str(tmp_path))
-    monkeypatch.setattr(library, "generate_scene", lambda kind, seed: Stub(kind, seed, {"seed": seed}))
+    monkeypatch.setattr(library, "generate_scene", lambda kind, seed, _: Stub(kind, seed, {"seed": seed}))
     return library.cache_dir()
 
 
@@ -43,12 +43,15 @@ def test_names_say_which_scene_they_are() -> None:
         n
         for kind in ("flat", "hall")
         for split in library.SPLITS
-        for n in library.scene_names(kind, split, 3)
+        for difficulty in (0.0, 0.5, 0.83)
+        for n in library.scene_names(kind, split, 3, difficulty)
     ]
-    assert len({library.parse_name(n) for n in names}) == len(names) == 18
-    assert library.parse_name("flat-train-0003") == ("flat", "train", 3)
-    assert library.parse_name("hall-val-0000") == ("hall", "val", library.SPLITS["val"].start)
-    assert library.parse_name("flat-test-999999")[2] == library.SPLITS["test"][-1]
+    assert len({library.parse_name(n) for n in names}) == len(names) == 54
+    assert library.parse_name("flat-train-0003") == library.GeneratedName("flat", "train", 3, 0.5)
+    assert library.parse_name("hall-val-0000").seed == library.SPLITS["val"].start
+    assert library.parse_name("flat-test-999999").seed == library.SPLITS["test"][-1]
+    assert library.scene_names("flat", "val", 1, 0.83) == ["flat-val-0000-d83"]
+    assert library.parse_name("flat-val-0000-d83").difficulty == 0.83
 
 
 def test_a_scene_is_made_once_and_kept_with_its_sidecar(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +61,7 @@ def test_a_scene_is_made_once_and_kept_with_its_sidecar(cache: Path, monkeypatch
     assert path.read_bytes() == f"hall {seed}".encode()
     sidecar = json.loads(path.with_suffix(".json").read_text())
     assert sidecar == {"name": "hall-val-0002", "split": "val", "seed": seed}
-    monkeypatch.setattr(library, "generate_scene", lambda kind, seed: pytest.fail("made twice"))
+    monkeypatch.setattr(library, "generate_scene", lambda *_: pytest.fail("made twice"))
     assert library.resolve_scene("hall-val-0002") == path
 
 
@@ -79,7 +82,7 @@ def test_a_failure_in_the_middle_leaves_nothing(cache: Path, monkeypatch: pytest
 
 
 def test_the_loser_of_a_race_takes_the_winners_scene(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def made_by_another(kind: str, seed: int) -> Stub:
+    def made_by_another(kind: str, seed: int, difficulty: float) -> Stub:
         folder = cache / "flat-val-0001"
         folder.mkdir()
         (folder / "flat-val-0001.glb").write_bytes(b"winner")
@@ -110,7 +113,16 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(cache: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["castle-val-0000", "flat-holdout-0000", "flat-val-1", "flat", "", "flat-val-00001x"]
+    "name",
+    [
+        "castle-val-0000",
+        "flat-holdout-0000",
+        "flat-val-1",
+        "flat",
+        "",
+        "flat-val-00001x",
+        "flat-val-0000-d101",
+    ],
 )
 def test_unknown_names_are_told_what_exists(cache: Path, name: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match="flat-val-0000"):
