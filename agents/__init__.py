@@ -12,6 +12,7 @@ AGENTS: dict[str, dict[bool, str]] = {
         False: "asyncmde_sim.agents.rover_avoid:RoverAvoidAgent",
         True: "asyncmde_sim.agents.flight_avoid:FlightAvoidAgent",
     },
+    "straight": dict.fromkeys((False, True), "asyncmde_sim.agents.straight:StraightAgent"),
 }
 """Every agent's name, and its class for a robot that flies and one that does not."""
 

@@ -61,15 +61,13 @@ class FlightAvoidAgent:
     Args:
         robot: The flying robot.
         margin_m: Wanted distance between the body's surface and any obstacle point.
-        avoids: False ignores every obstacle (a control for experiments).
     """
 
-    def __init__(self, robot: RobotSpec, margin_m: float = 0.15, avoids: bool = True) -> None:
+    def __init__(self, robot: RobotSpec, margin_m: float = 0.15) -> None:
         if not robot.body.flies:
             raise ValueError(f"robot {robot.name!r} does not fly: use the agent 'avoid' for ground robots")
         self.robot = robot
         self.margin_m = margin_m
-        self.avoids = avoids
         self.reset()
 
     def reset(self, seed: int | None = None) -> None:
@@ -138,8 +136,6 @@ class FlightAvoidAgent:
         to_goal = goal - position
         distance = float(np.linalg.norm(to_goal))
         top = min(robot.max_speed_mps, 0.5 + 1.5 * distance)
-        if not self.avoids:
-            return top * to_goal / distance, to_goal
         guide = self._guided(position, goal)
         directions = fan(guide.direction(position, min(2.0, distance)))
         kept = [v / np.linalg.norm(v) for v in (to_goal, self._last) if v.any()]

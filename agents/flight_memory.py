@@ -23,6 +23,8 @@ MOTION_GAP_M = 0.3
 """What stands this far in front of the surface seen before has moved there."""
 MOTION_GROUP_M = 0.6
 """Moving points this close to each other share their velocity."""
+MOTION_KEEP_S = 1.0
+"""What moved is carried on for this long after it was last seen."""
 MAX_MOVER_MPS = 6.0
 
 
@@ -132,7 +134,8 @@ class SpaceMemory:
         self._old = np.zeros((0, 3))
         self._old_times = np.zeros(0)
         self.moving = (np.zeros((0, 3)), np.zeros((0, 3)))
-        """Moving points (N, 3) of the newest view and their velocities (N, 3), m/s."""
+        """Moving points (N, 3) at the time of the newest view and their velocities (N, 3), m/s."""
+        self._moving_times = np.zeros(0)
 
     @property
     def points(self) -> Array:
@@ -164,7 +167,17 @@ class SpaceMemory:
         self.newest = view
         self._recent.append(view)
         reference = min(self._recent, key=lambda v: abs(view.state.time_s - v.state.time_s - MOTION_SPAN_S))
-        self.moving = moving_points(view, reference)
+        self._track(view, reference)
+
+    def _track(self, view: View, reference: View) -> None:
+        """Find what moves in ``view`` and carry on what moved before and is now beside it."""
+        (points, velocity), times = self.moving, self._moving_times
+        previous_s = self._recent[-2].state.time_s if len(self._recent) > 1 else view.state.time_s
+        points = points + (view.state.time_s - previous_s) * velocity
+        unseen = np.isnan(view.depth_at(points)[1]) & (view.state.time_s - times < MOTION_KEEP_S)
+        found, speeds = moving_points(view, reference)
+        self.moving = np.concatenate([found, points[unseen]]), np.concatenate([speeds, velocity[unseen]])
+        self._moving_times = np.append(np.full(len(found), view.state.time_s), times[unseen])
 
     def _moved(self, a: View, b: View) -> bool:
         turned = float(a.state.rotation[:, 2] @ b.state.rotation[:, 2]) < self._key_cosine

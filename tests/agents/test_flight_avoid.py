@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from asyncmde_sim.agents import Agent
 from asyncmde_sim.agents.flight_avoid import FlightAvoidAgent
 from asyncmde_sim.agents.flight_memory import CameraState, SpaceMemory, View
 from asyncmde_sim.agents.flight_plan import free_reach, predict
+from asyncmde_sim.agents.straight import StraightAgent
 from asyncmde_sim.envs.quadrotor import Quadrotor
 from asyncmde_sim.envs.robots import RobotSpec
 from asyncmde_sim.scenes.backend import RobotBody
@@ -78,7 +80,7 @@ def fly(
     world: Pillars,
     goal=(12.0, 0.0, 0.0),
     delay_steps: int = 0,
-    agent: FlightAvoidAgent | None = None,
+    agent: Agent | None = None,
     seconds: float = 8.0,
     start_yaw: float = 0.0,
 ) -> Flight:
@@ -112,7 +114,7 @@ def test_it_flies_fast_through_pillars_without_touching_them():
 
 
 def test_without_avoidance_the_same_flight_collides():
-    flight = fly(PILLARS, agent=FlightAvoidAgent(ROBOT, avoids=False))
+    flight = fly(PILLARS, agent=StraightAgent(ROBOT))
     assert not flight.arrived and flight.min_clearance <= 0
 
 
