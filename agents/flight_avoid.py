@@ -34,8 +34,10 @@ BATCH = 24
 """Candidates are checked in order of their wish, this many at a time, until none can do better."""
 CARRY_S = 0.8
 """Moving points are carried on at their velocity for at most this long."""
-BLUR_MPS = 0.2
-"""Where they will be becomes uncertain at this rate."""
+SWERVE_MPS2 = 2.0
+"""They may accelerate this much, so where they will be becomes uncertain ..."""
+MAX_BLUR_M = 0.3
+"""... up to this."""
 
 
 class Choice(NamedTuple):
@@ -165,7 +167,9 @@ class FlightAvoidAgent:
             if wish[batch[0]] <= best.score:
                 break
             flown = flights[:, batch]
-            clear = np.minimum(self._clearance(flown, tree), self._moving_clearance(flown - position, ghosts))
+            clear = np.minimum(
+                self._clearance(flown, tree), self._moving_clearance(flown - position, ghosts, age_s)
+            )
             clear -= radius
             worst = clear.min(0)
             score = wish[batch] - 1.5 * np.maximum(0.0, 1 - worst / 0.6)
@@ -203,7 +207,7 @@ class FlightAvoidAgent:
         found, _ = tree.query(flights.reshape(-1, 3), distance_upper_bound=CLEAR_M)
         return np.minimum(found, CLEAR_M).reshape(flights.shape[:2])
 
-    def _moving_clearance(self, flights: Array, ghosts: tuple[Array, Array]) -> Array:
+    def _moving_clearance(self, flights: Array, ghosts: tuple[Array, Array], age_s: float) -> Array:
         """The same to the space that moving points will have swept by then, blurred with time."""
         points, arrival_s = ghosts
         if not len(points):
@@ -216,8 +220,8 @@ class FlightAvoidAgent:
         ).reshape(*flights.shape[:2], -1)
         times = STEP_S * np.arange(1, len(flights) + 1)
         squared += np.where(arrival_s[None] > times[:, None] + STEP_S / 2, np.inf, 0.0)[:, None]
-        clear = np.sqrt(np.maximum(squared.min(2), 0.0)) - BLUR_MPS * times[:, None]
-        return np.minimum(clear, CLEAR_M)
+        blur = np.minimum(SWERVE_MPS2 / 2 * (age_s + times) ** 2, MAX_BLUR_M)
+        return np.minimum(np.sqrt(np.maximum(squared.min(2), 0.0)) - blur[:, None], CLEAR_M)
 
     def _ghosts(self, position: Array, age_s: float) -> tuple[Array, Array]:
         """Where the moving points will be (N, 3), relative to ``position``, and how soon (N,), seconds."""

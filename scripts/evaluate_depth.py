@@ -1,12 +1,11 @@
 """Score the depth networks by lag on test scenes of the three environments.
 
 python scripts/evaluate_depth.py
-python scripts/evaluate_depth.py --weights runs/weights --json figures.json
+python scripts/evaluate_depth.py --weights runs/weights --json-file figures.json
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from asyncmde_sim.depth import load_engines
 from asyncmde_sim.evaluation.depth_accuracy import SOURCES, score_by_lag
+from asyncmde_sim.evaluation.records import write_json
 from asyncmde_sim.training.clips import read_shards
 from asyncmde_sim.training.render import REGIMES, render_all, render_jobs
 
@@ -57,7 +57,7 @@ class EvaluateDepth:
         _print(figures)
         if self.json_file:
             report = {"recovery": mean, "split": self.split, "cycle": CYCLE, "regimes": figures}
-            self.json_file.write_text(json.dumps(report, indent=2) + "\n")
+            write_json(report, self.json_file)
 
 
 def _print(figures: dict[str, dict]) -> None:

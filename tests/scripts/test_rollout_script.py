@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import trimesh
@@ -33,25 +32,6 @@ KEYS = [
     "slow_runs",
     "steps_per_s",
 ]
-
-
-def box(extents, centre):
-    return trimesh.creation.box(extents, trimesh.transformations.translation_matrix(centre))
-
-
-@pytest.fixture(scope="module")
-def room(tmp_path_factory) -> str:
-    """A room of 7 x 5 m with a wall in its middle."""
-    parts = [box((7, 5, 0.1), (0, 0, height)) for height in (-0.05, 2.55)]
-    parts.append(box((0.2, 2.0, 2.5), (0, -1.5, 1.25)))
-    for side in (-1, 1):
-        parts.append(box((7, 0.1, 2.5), (0, 2.5 * side, 1.25)))
-        parts.append(box((0.1, 5, 2.5), (3.5 * side, 0, 1.25)))
-    mesh = trimesh.util.concatenate(parts)
-    mesh.visual.vertex_colors = np.random.default_rng(0).integers(60, 255, (len(mesh.vertices), 4), np.uint8)
-    path = tmp_path_factory.mktemp("scene") / "room.ply"
-    mesh.export(path)
-    return str(path)
 
 
 def arguments(room: str, out: Path, *more: str) -> list[str]:
@@ -203,7 +183,7 @@ def test_a_broken_file_is_refused(name, content, option, hint, room, tmp_path, c
 
 
 def test_a_scene_without_free_space_is_refused(room, tmp_path, capsys):
-    box((0.3, 0.3, 0.3), (0, 0, 0)).export(tmp_path / "brick.ply")
+    trimesh.creation.box((0.3, 0.3, 0.3)).export(tmp_path / "brick.ply")
     code = main(arguments(room, tmp_path / "out", "--scene", str(tmp_path / "brick.ply")))
     assert_refused(code, "brick", tmp_path / "out", capsys)
 

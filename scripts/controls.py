@@ -1,0 +1,123 @@
+# ruff: noqa: E402
+"""Do the environments measure anything? True depth, none, late, and other speeds, on the same seeds.
+
+python scripts/controls.py
+python scripts/controls.py --envs ExtremeMotion-v0 --episodes 20 --json-file controls.json
+"""
+
+from __future__ import annotations
+
+import os
+
+for _library in ("OMP", "OPENBLAS", "MKL"):  # one thread a worker; read when numpy loads
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
+
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column, Table
+
+from asyncmde_sim.envs.registration import ENVIRONMENTS
+from asyncmde_sim.evaluation.config import RolloutConfig
+from asyncmde_sim.evaluation.controls import conditions, figures, run_episodes
+from asyncmde_sim.evaluation.records import Row, write_json
+
+CHUNK = 5
+"""Episodes a worker runs at a time."""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Run environments with true depth, no depth, late depth and other speeds on the same seeds."""
+
+    envs: tuple[str, ...] = tuple(ENVIRONMENTS)
+    """Environments."""
+    episodes: int = 100
+    """Episodes of each condition, with seeds from 0."""
+    latencies_ms: tuple[float, ...] = (100.0, 250.0, 500.0)
+    """Ages of true depth, milliseconds."""
+    speeds: tuple[float, ...] = (0.6, 1.2)
+    """Other top speeds, as fractions of the robot's own, with fresh depth and with late depth."""
+    late_ms: float = 250.0
+    """Age of the late depth at other speeds, milliseconds."""
+    scene: str | None = None
+    """One scene instead of the validation split's: a name, or a GLB, PLY or OBJ file."""
+    image_size: tuple[int, int] = (112, 84)
+    """Width and height of the camera's image; only its depth is used."""
+    workers: int = 2
+    """Processes."""
+    json_file: Path | None = None
+    """File for the figures so far, written anew with every few episodes."""
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but it must be 1 or more")
+
+    def run(self) -> None:
+        """Run everything and print the table."""
+        bases = [RolloutConfig(env=e, scene=self.scene, image_size=self.image_size) for e in self.envs]
+        todo = [c for b in bases for c in conditions(b, self.latencies_ms, self.speeds, self.late_ms)]
+        rows: list[list[Row]] = [[] for _ in todo]
+        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
+        with (
+            ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool,
+            Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress,
+        ):
+            task = progress.add_task("episodes", total=self.episodes * len(todo))
+            jobs = {
+                pool.submit(run_episodes, c.config, first, min(CHUNK, self.episodes - first)): i
+                for i, c in enumerate(todo)
+                for first in range(0, self.episodes, CHUNK)
+            }
+            try:
+                for job in as_completed(jobs):
+                    rows[jobs[job]] += job.result()
+                    progress.advance(task, len(job.result()))
+                    if self.json_file:
+                        done = [figures(c, r) for c, r in zip(todo, rows, strict=True) if r]
+                        write_json({"controls": done}, self.json_file)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        print_tables([figures(c, r) for c, r in zip(todo, rows, strict=True)])
+
+
+def print_tables(results: Sequence[Row]) -> None:
+    """One table for each environment."""
+    for env in dict.fromkeys(r["env"] for r in results):
+        table = Table(
+            Column("condition", no_wrap=True), "success", "95 %", "collided", "SPL", "time", title=env
+        )
+        for r in (r for r in results if r["env"] == env):
+            low, high = r["success_ci"]
+            table.add_row(
+                r["condition"],
+                f"{r['success_rate']:.2f}",
+                f"{low:.2f} to {high:.2f}",
+                f"{r['collision_rate']:.2f}",
+                f"{r['spl']:.2f}",
+                f"{r['duration_s']:.1f} s",
+            )
+        Console().print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    try:
+        tyro.cli(Controls, args=arguments, description=__doc__).run()
+    except (ValueError, OSError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
