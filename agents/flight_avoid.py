@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from asyncmde_sim.agents.flight_guide import Guide
+from asyncmde_sim.agents.flight_map import CourseMap
 from asyncmde_sim.agents.flight_memory import CameraState, SpaceMemory, View
 from asyncmde_sim.agents.flight_plan import STEP_S, fan, free_reach, predict
 from asyncmde_sim.envs.robots import RobotSpec
@@ -25,8 +25,12 @@ SPEEDS = np.array([1.0, 0.65, 0.3])
 """Candidate speeds as fractions of the top speed."""
 CLEAR_M = 0.75
 """Obstacles farther than this from a flight do not matter to it."""
+CLOSE_M, CLOSE_COST = 0.6, 0.5
+"""A flight nearer than this to an obstacle costs up to so many metres of progress."""
+NEAR_M = 0.4
+"""Space this near counts as seen: the body has nearly filled it."""
 HISTORY_S = 3.0
-GUIDE_INTERVAL = 15
+ROUTE_INTERVAL = 15
 """Plans between two updates of the way to the goal."""
 PLAN_INTERVAL_S = 0.03
 """It looks and plans again after this time: at every second step of 60 Hz."""
@@ -76,8 +80,7 @@ class FlightAvoidAgent:
         """Forget everything; the agent draws nothing, so ``seed`` changes nothing."""
         self._memory = SpaceMemory()
         self._history: deque[CameraState] = deque()
-        self._flown: deque[Array] = deque(maxlen=60)
-        self._guide: Guide | None = None
+        self._map: CourseMap | None = None
         self._plans = 0
         self._last = np.zeros(3)
         self._gaze: Array | None = None
@@ -121,7 +124,6 @@ class FlightAvoidAgent:
         )
         while time_s - self._history[0].time_s > HISTORY_S:
             self._history.popleft()
-        self._flown.append(position)
 
     def _look(self, depth: NDArray[np.float32], capture_s: float) -> None:
         """Take a new estimate into the memory, at the state in which its frame was captured."""
@@ -138,8 +140,8 @@ class FlightAvoidAgent:
         to_goal = goal - position
         distance = float(np.linalg.norm(to_goal))
         top = min(robot.max_speed_mps, 0.5 + 1.5 * distance)
-        guide = self._guided(position, goal)
-        directions = fan(guide.direction(position, min(2.0, distance)))
+        course = self._charted(position, goal)
+        directions = fan(course.direction(position, min(2.0, distance)))
         kept = [v / np.linalg.norm(v) for v in (to_goal, self._last) if v.any()]
         directions = np.concatenate([directions, kept])
         commands = (top * SPEEDS[:, None, None] * directions).reshape(-1, 3)
@@ -152,9 +154,9 @@ class FlightAvoidAgent:
         points = points[np.abs(points - position).max(1) < RANGE_M]
 
         reach = free_reach(directions, position, points, radius + margin, min(RANGE_M, distance))
-        here = float(guide.to_go(position[None])[0])
-        ahead = here - guide.to_go(position + directions * reach[:, None])
-        gain = here - guide.to_go(flights[-1])
+        here = float(course.to_go(position[None])[0])
+        ahead = here - course.to_go(position + directions * reach[:, None])
+        gain = here - course.to_go(flights[-1])
         turn = np.linalg.norm(commands - self._last, axis=1) / robot.max_speed_mps
         wish = gain + 0.4 * np.append(np.tile(ahead, len(SPEEDS)), 0.0) - 0.5 * turn
         ghosts = self._ghosts(position, age_s)
@@ -172,7 +174,7 @@ class FlightAvoidAgent:
             )
             clear -= radius
             worst = clear.min(0)
-            score = wish[batch] - 1.5 * np.maximum(0.0, 1 - worst / 0.6)
+            score = wish[batch] - CLOSE_COST * np.maximum(0.0, 1 - worst / CLOSE_M)
             safe = worst > margin
             seen = self._seen(flown, position)
             look = look.or_better(batch, np.where(safe, score, -np.inf))
@@ -189,16 +191,16 @@ class FlightAvoidAgent:
             return chosen, to_goal
         return chosen, commands[look.candidate]
 
-    def _guided(self, position: Array, goal: Array) -> Guide:
-        """The way to the goal, brought up to date now and then."""
-        if self._guide is None:
-            self._guide = Guide(position, goal)
+    def _charted(self, position: Array, goal: Array) -> CourseMap:
+        """The map, brought up to date now and then."""
+        if self._map is None:
+            self._map = CourseMap(position, goal)
         if self._plans % 3 == 0 and self._memory.newest is not None:
-            self._guide.add(self._memory.newest)
-        if self._plans % GUIDE_INTERVAL == 0:
-            self._guide.refresh()
+            self._map.add(self._memory.newest)
+        if self._plans % ROUTE_INTERVAL == 0:
+            self._map.refresh()
         self._plans += 1
-        return self._guide
+        return self._map
 
     def _clearance(self, flights: Array, tree: cKDTree | None) -> Array:
         """Distance (S, N) from each predicted position to the nearest point, at most ``CLEAR_M``."""
@@ -234,15 +236,14 @@ class FlightAvoidAgent:
         return paths.reshape(-1, 3), arrival_s.ravel()
 
     def _seen(self, flights: Array, position: Array) -> NDArray[np.bool_]:
-        """Whether each predicted position (S, N) has been seen free or been flown through."""
+        """Whether each predicted position (S, N) has been seen free."""
         flat = flights.reshape(-1, 3)
-        seen = self._memory.seen_free(flat)
-        near = np.linalg.norm(flights - position, axis=2) < 0.4
-        rest = np.flatnonzero(~seen)
-        flown = np.array(self._flown)[::6]
-        if len(rest):
-            gaps = np.linalg.norm(flat[rest, None] - flown[None], axis=2).min(1)
-            seen[rest] = gaps < 0.3
+        seen = np.zeros(len(flat), dtype=bool)
+        if self._map is not None:
+            seen |= self._map.seen_free(flat)
+        if self._memory.newest is not None:
+            seen |= self._memory.newest.sees_free(flat)
+        near = np.linalg.norm(flights - position, axis=2) < NEAR_M
         return seen.reshape(flights.shape[:2]) | near
 
     def _action(self, command: Array, yaw: float) -> NDArray[np.float32]:

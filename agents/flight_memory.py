@@ -1,4 +1,4 @@
-"""What a flying robot has seen of late, in the odometry frame: obstacle points and free frusta."""
+"""What a flying robot has seen of late, in the odometry frame: obstacle points, and which of them move."""
 
 from __future__ import annotations
 
@@ -104,31 +104,24 @@ class View:
         measured[inside] = self.depth[row[inside], column[inside]]
         return z, measured
 
+    def sees_free(self, points: Array) -> NDArray[np.bool_]:
+        """Whether this view sees each of ``points`` (N, 3) as free, (N,)."""
+        z, measured = self.depth_at(points)
+        return z < measured
+
 
 class SpaceMemory:
-    """Obstacle points and free frusta of the last moments.
+    """Obstacle points of the last moments, and which of them move.
 
     A new view replaces what it sees: older points in front of or at its surfaces are dropped, so what has
     moved away disappears; points beside it or hidden from it stay until they are ``keep_s`` old.
 
     Args:
-        keep_s: How long points and views are kept, seconds.
-        key_distance_m: A view this far from the last kept one is kept.
-        key_angle_rad: A view turned this far from the last kept one is kept.
-        max_views: Most views kept besides the newest.
+        keep_s: How long points are kept, seconds.
     """
 
-    def __init__(
-        self,
-        keep_s: float = 2.0,
-        key_distance_m: float = 0.6,
-        key_angle_rad: float = 0.3,
-        max_views: int = 6,
-    ) -> None:
+    def __init__(self, keep_s: float = 4.0) -> None:
         self.keep_s = keep_s
-        self._key_distance_m = key_distance_m
-        self._key_cosine = float(np.cos(key_angle_rad))
-        self._keys: deque[View] = deque(maxlen=max_views)
         self.newest: View | None = None
         self._recent: deque[View] = deque(maxlen=16)
         self._old = np.zeros((0, 3))
@@ -141,11 +134,6 @@ class SpaceMemory:
     def points(self) -> Array:
         """All obstacle points (N, 3)."""
         return self._old if self.newest is None else np.concatenate([self.newest.points, self._old])
-
-    @property
-    def views(self) -> list[View]:
-        """The newest view and the kept ones."""
-        return [] if self.newest is None else [self.newest, *self._keys]
 
     def add(self, view: View) -> None:
         """Take a view that is newer than all before."""
@@ -160,10 +148,6 @@ class SpaceMemory:
             cells = np.floor(points / 0.12).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])
             first = np.unique(cells, return_index=True)[1]
             self._old, self._old_times = points[first], times[first]
-            if not self._keys or self._moved(self._keys[0], previous):
-                self._keys.appendleft(previous)
-        while self._keys and view.state.time_s - self._keys[-1].state.time_s > self.keep_s:
-            self._keys.pop()
         self.newest = view
         self._recent.append(view)
         reference = min(self._recent, key=lambda v: abs(view.state.time_s - v.state.time_s - MOTION_SPAN_S))
@@ -178,21 +162,6 @@ class SpaceMemory:
         found, speeds = moving_points(view, reference)
         self.moving = np.concatenate([found, points[unseen]]), np.concatenate([speeds, velocity[unseen]])
         self._moving_times = np.append(np.full(len(found), view.state.time_s), times[unseen])
-
-    def _moved(self, a: View, b: View) -> bool:
-        turned = float(a.state.rotation[:, 2] @ b.state.rotation[:, 2]) < self._key_cosine
-        return turned or float(np.linalg.norm(a.state.position - b.state.position)) > self._key_distance_m
-
-    def seen_free(self, points: Array) -> NDArray[np.bool_]:
-        """Whether a kept view saw each of ``points`` (N, 3) as free, (N,)."""
-        free = np.zeros(len(points), dtype=bool)
-        for view in self.views:
-            open_points = np.flatnonzero(~free)
-            if not len(open_points):
-                break
-            z, measured = view.depth_at(points[open_points])
-            free[open_points[z < measured]] = True
-        return free
 
 
 def moving_points(view: View, reference: View) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ import pytest
 
 from asyncmde_sim.agents import Agent
 from asyncmde_sim.agents.flight_avoid import FlightAvoidAgent
+from asyncmde_sim.agents.flight_map import CourseMap
 from asyncmde_sim.agents.flight_memory import CameraState, SpaceMemory, View
 from asyncmde_sim.agents.flight_plan import free_reach, predict
 from asyncmde_sim.agents.straight import StraightAgent
@@ -171,11 +172,29 @@ def test_points_lie_on_the_surfaces_they_were_seen_on():
     assert max(abs(PILLARS.clearance(p, 0.0)) for p in points) < 1e-3
 
 
-def test_a_view_knows_what_it_saw_free():
-    memory = SpaceMemory()
-    memory.add(view(PILLARS, camera_state()))
-    probes = np.array([[3.0, 0, 0], [4.5, 0.1, 0], [5.6, 0.1, 0], [-1.0, 0, 0], [1.0, 3.0, 0]])
-    assert memory.seen_free(probes).tolist() == [True, True, False, False, False]
+PROBES = np.array([[3.0, 0, 0], [4.3, 0.1, 0], [5.7, 0.1, 0], [-1.0, 0, 0], [1.0, 3.0, 0]])
+
+
+def test_a_view_knows_what_it_sees_free():
+    assert view(PILLARS, camera_state()).sees_free(PROBES).tolist() == [True, True, False, False, False]
+
+
+def test_the_map_remembers_what_was_seen_free_and_leads_around_what_was_not():
+    course = CourseMap(np.zeros(3), np.array([9.0, 0.0, 0.0]))
+    straight = course.to_go(np.zeros((1, 3)))[0]
+    assert straight == pytest.approx(9.0, abs=0.4)
+    course.add(view(PILLARS, camera_state()))
+    course.add(view(Pillars(), camera_state(0.1, yaw=-1.6)))
+    assert course.seen_free(PROBES).tolist() == [True, True, False, False, False]
+    wall = Pillars([(3.0, y, 0.3) for y in np.arange(-2.0, 2.1, 0.5)])
+    for step in range(3):
+        course.add(view(wall, camera_state(0.2 + 0.1 * step)))
+    course.refresh()
+    assert course.to_go(np.zeros((1, 3)))[0] > straight + 0.5
+    for step in range(20):
+        course.add(view(Pillars(), camera_state(0.5 + 0.1 * step)))
+    course.refresh()
+    assert course.to_go(np.zeros((1, 3)))[0] == pytest.approx(straight, abs=0.3), "seen to be gone"
 
 
 def test_what_moved_away_is_forgotten_at_the_next_look_and_the_rest_when_old():

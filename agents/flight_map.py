@@ -1,0 +1,104 @@
+"""What a flying robot has seen in an episode: a coarse map, and the way to the goal through it."""
+
+from __future__ import annotations
+
+import numpy as np
+import skfmm
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, map_coordinates
+
+from asyncmde_sim.agents.flight_memory import View
+
+Array = NDArray[np.float64]
+
+CELL_M = 0.35
+AROUND_M = np.array([3.0, 5.0, 3.5])
+"""The map reaches this far beyond start and goal."""
+HIT, PASS, MOST = 1.0, 0.25, 4.0
+"""Evidence that a cell is occupied: gained by a point in it, lost by seeing through its middle; its most."""
+BLOCKED_PACE = 0.02
+"""Speed through an occupied cell, of full speed: nothing has no way, but a wall is worth a long detour."""
+BESIDE_PACE = 0.4
+"""Speed through a cell beside an occupied one."""
+CLIMB_COST = 1.5
+"""A metre up or down counts as this many: a camera that looks ahead does not see a steep way."""
+VIEW_M = 6.0
+"""Cells beyond this are not marked: a view sees them too coarsely."""
+
+
+class CourseMap:
+    """Which cells were seen free, which are occupied, and how far it is to the goal from anywhere.
+
+    Args:
+        start: Where the robot is, (3,) in the odometry frame.
+        goal: Where it has to go, (3,).
+    """
+
+    def __init__(self, start: Array, goal: Array) -> None:
+        low, high = np.minimum(start, goal) - AROUND_M, np.maximum(start, goal) + AROUND_M
+        self._origin = low
+        self._shape = np.ceil((high - low) / CELL_M).astype(int)
+        self._evidence = np.zeros(self._shape, dtype=np.float32)
+        self._seen = np.zeros(self._shape, dtype=bool)
+        grid = np.stack(np.meshgrid(*(np.arange(n) for n in self._shape), indexing="ij"), axis=-1)
+        self._centres = low + (grid + 0.5) * CELL_M
+        self._front = np.linalg.norm(self._centres - goal, axis=-1) - CELL_M
+        self.refresh()
+
+    def add(self, view: View) -> None:
+        """Count cells with a view's points as hit, those that it sees through as passed and seen."""
+        eye = np.array([view.state.position - VIEW_M, view.state.position + VIEW_M])
+        low, high = np.clip(self._index(eye), 0, self._shape)
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        centres = self._centres[box]
+        z, measured = (x.reshape(centres.shape[:3]) for x in view.depth_at(centres.reshape(-1, 3)))
+        here = self._index(view.state.position)
+        if ((here >= 0) & (here < self._shape)).all():
+            self._seen[tuple(here)] = True
+        self._seen[box] |= z + CELL_M / 2 < measured
+        self._evidence[box] -= PASS * ((z + CELL_M < measured) & (self._evidence[box] > 0))
+        cells = np.unique(self._index(view.points), axis=0)
+        cells = cells[((cells >= 0) & (cells < self._shape)).all(axis=1)]
+        self._evidence[tuple(cells.T)] = np.minimum(self._evidence[tuple(cells.T)] + HIT, MOST)
+
+    def refresh(self) -> None:
+        """Recompute the travel times; what has not been seen counts as free."""
+        occupied = self._evidence > 0
+        pace = np.ones(self._shape)
+        pace[binary_dilation(occupied, np.ones((3, 3, 3)))] = BESIDE_PACE
+        pace[occupied] = BLOCKED_PACE
+        spacing = CELL_M * np.array([1.0, 1.0, CLIMB_COST])
+        to_front = np.asarray(skfmm.travel_time(self._front, pace, dx=spacing))
+        self._to_go = CELL_M + np.where(self._front > 0, to_front, self._front)
+
+    def seen_free(self, points: Array) -> NDArray[np.bool_]:
+        """Whether the cells of ``points`` (N, 3) have been seen free, (N,)."""
+        index = self._index(points)
+        inside = ((index >= 0) & (index < self._shape)).all(axis=1)
+        seen = np.zeros(len(points), dtype=bool)
+        seen[inside] = self._seen[tuple(index[inside].T)]
+        return seen
+
+    def _index(self, points: Array) -> NDArray[np.intp]:
+        return np.floor((points - self._origin) / CELL_M).astype(np.intp)
+
+    def to_go(self, points: Array) -> Array:
+        """Metres (N,) of unhindered flight that the way to the goal is worth, from ``points`` (N, 3)."""
+        index = (points - self._origin) / CELL_M - 0.5
+        inside = np.clip(index, 0, self._shape - 1)
+        outside_m = CELL_M * np.linalg.norm(index - inside, axis=1)
+        return map_coordinates(self._to_go, inside.T, order=1) + outside_m
+
+    def direction(self, position: Array, reach_m: float = 2.0) -> Array:
+        """Unit direction (3,) from ``position`` to where the best way is after ``reach_m``."""
+        here = position
+        for _ in range(round(reach_m / CELL_M)):
+            around = here + CELL_M * NEIGHBOURS
+            here = around[int(np.argmin(self.to_go(around)))]
+        offset = here - position
+        return offset / max(float(np.linalg.norm(offset)), 1e-9)
+
+
+_GRID = np.stack(np.meshgrid(*([-1.0, 0.0, 1.0],) * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+NEIGHBOURS = _GRID[_GRID.any(axis=1)] / np.linalg.norm(_GRID[_GRID.any(axis=1)], axis=1)[:, None]
+"""Unit directions (26, 3) to the cells around a cell."""
