@@ -76,7 +76,7 @@ class ExtremeMotion(NavigationEnv):
         path = geodesic_path(field, start, goal, flies=True)
         way = Way(np.array([start, goal]) if path is None else path)
         count = round((0.1 + 0.4 * self.difficulty) * way.length)
-        speeds = (1.0 + 2.0 * self.difficulty, 2.0 + 4.0 * self.difficulty)
+        speeds = (1.0 + 2.4 * self.difficulty, 2.0 + 4.8 * self.difficulty)
         self._obstacles = draw_obstacles(self.backend, way, count, speeds, rng)
         yaw = math.atan2(*(goal - start)[1::-1]) + rng.uniform(-0.3, 0.3)
         self._quad = Quadrotor(start, yaw)

@@ -47,6 +47,8 @@ class Controls:
     """Other top speeds, as fractions of the robot's own, with fresh depth and with late depth."""
     late_ms: float = 250.0
     """Age of the late depth at other speeds, milliseconds."""
+    only: tuple[str, ...] = ()
+    """Run only the conditions of these names; all of them if none is given."""
     scene: str | None = None
     """One scene instead of the validation split's: a name, or a GLB, PLY or OBJ file."""
     image_size: tuple[int, int] = (112, 84)
@@ -65,6 +67,11 @@ class Controls:
         """Run everything and print the table."""
         bases = [RolloutConfig(env=e, scene=self.scene, image_size=self.image_size) for e in self.envs]
         todo = [c for b in bases for c in conditions(b, self.latencies_ms, self.speeds, self.late_ms)]
+        unknown = set(self.only) - {c.label for c in todo}
+        if unknown:
+            known = ", ".join(dict.fromkeys(repr(c.label) for c in todo))
+            raise ValueError(f"there is no condition {min(unknown)!r}: choose among {known}")
+        todo = [c for c in todo if not self.only or c.label in self.only]
         rows: list[list[Row]] = [[] for _ in todo]
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
         with (

@@ -69,6 +69,7 @@ def test_figures_are_the_means_of_the_rows(base):
         (("--workers", "0"), "workers is 0, but it must be 1 or more"),
         (("--envs", "Nowhere-v0"), "unknown environment 'Nowhere-v0'"),
         (("--latencies-ms", "-1"), "latency_ms is -1.0"),
+        (("--only", "true death"), "there is no condition 'true death': choose among 'true depth'"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments, message):
