@@ -24,6 +24,12 @@ NEAR_TOP_M = 0.32
 HIT, MISS, MOST, LEAST = 1.2, -0.5, 3.5, -2.0
 """Log-odds for a hit and a free view, and their bounds."""
 
+SURELY_FREE, SURELY_M = -1.0, 2.5
+"""A cell with these log-odds, seen from no farther, was free: what is in it later has moved there."""
+
+FADE_PER_S, FADE_REACH_M = 0.5, 4.0
+"""Log-odds that moved obstacles lose while they are not seen, around the robot: they may have gone on."""
+
 ROBUST_RANK = 2
 """The third nearest pixel of a column is its obstacle: one stray pixel is not."""
 
@@ -74,6 +80,7 @@ class OccupancyGrid:
         self._lowest_slope = -float((rays @ self._mount[2, :3].astype(np.float32)).min())
         self.log_odds = np.zeros((SIZE, SIZE), np.float32)
         self.seen = np.zeros((SIZE, SIZE), bool)
+        self._was_free = np.zeros((SIZE, SIZE), bool)
         self._top = np.zeros((SIZE, SIZE), np.float32)
 
     @property
@@ -116,6 +123,15 @@ class OccupancyGrid:
         inside = (offsets**2).sum(axis=-1) < radius_m**2
         self.log_odds[view][inside] = LEAST
         self.seen[view] |= inside
+        self._was_free[view] |= inside
+
+    def fade(self, position: NDArray[np.float64], duration_s: float) -> None:
+        """Let what has moved to where it is, around ``position`` (2,), become uncertain with time."""
+        view = self._window(position, FADE_REACH_M)
+        grid = self.log_odds[view]
+        moved = self._was_free[view] & (grid > 0)
+        grid[moved] = np.maximum(grid[moved] - FADE_PER_S * duration_s, 0.0)
+        self._top[view][moved & (grid <= 0)] = 0.0
 
     def forget(self, position: NDArray[np.float64], keep_m: float) -> None:
         """Drop every belief farther than ``keep_m`` from ``position`` (2,)."""
@@ -152,6 +168,7 @@ class OccupancyGrid:
         visible = passed & (lowest < np.where(grid > 0, self._top[view], NEAR_TOP_M) - 0.03)
         grid[visible] = np.maximum(grid[visible] + MISS, LEAST)
         self.seen[view] |= visible
+        self._was_free[view] |= visible & (grid <= SURELY_FREE) & (ahead < SURELY_M)
         self._top[view][visible & (grid < 0)] = 0.0
 
     def _window(self, centre: NDArray[np.float64], reach_m: float) -> tuple[slice, slice]:

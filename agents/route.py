@@ -17,7 +17,7 @@ COARSE = 2
 UNSEEN_SPEED = 0.55
 """Relative speed assumed through what was not seen: a detour through known space may be 1.8 times longer."""
 
-BLOCKED_SPEED = 0.02
+BLOCKED_SPEED = 0.003
 """Through obstacles: only when there is no other way, and then up to them, waiting for them to go."""
 
 COMFORT_M = 0.25

@@ -14,8 +14,11 @@ from asyncmde_sim.agents.route import plan_route, wrapped
 from asyncmde_sim.envs.robots import RobotSpec
 from asyncmde_sim.scenes.raycast import pixel_rays
 
-SAFETY_M = 0.035
-"""Beyond the body's radius: half a cell's diagonal."""
+SAFETY_M = 0.03
+"""Kept beyond the body's radius while driving ..."""
+
+PASSAGE_M = 0.06
+"""... and wanted where it plans to pass: a gap that is only just wide enough is not entered."""
 
 REPLAN_S = 0.5
 LOOKAHEAD_M = 1.0
@@ -47,6 +50,7 @@ class RoverAvoidAgent:
         self._robot = robot
         self._rays = pixel_rays(robot.camera)
         self._room_m = robot.body.radius_m + SAFETY_M
+        self._passage_m = robot.body.radius_m + PASSAGE_M
         self.reset()
 
     def reset(self, seed: int | None = None) -> None:
@@ -77,7 +81,7 @@ class RoverAvoidAgent:
         if self._look_rad > 0:
             return np.array([0.0, 0.6], np.float32)
         if time_s - self._planned_s >= REPLAN_S or self._route is None:
-            self._route = plan_route(self._grid, position, goal, self._room_m)
+            self._route = plan_route(self._grid, position, goal, self._passage_m)
             self._planned_s = time_s
         room = self._grid.room(position, 2.2)
         bearing = wrapped(self._target_bearing(position, room) - yaw)
@@ -85,6 +89,8 @@ class RoverAvoidAgent:
 
     def _see(self, depth: NDArray[np.float32], captured_s: float, position: NDArray[np.float64]) -> None:
         if captured_s > self._captured_s + 1e-6:
+            if math.isfinite(self._captured_s):
+                self._grid.fade(position, captured_s - self._captured_s)
             self._grid.integrate(depth, self._history.at(captured_s))
             self._captured_s = captured_s
         self._grid.visit(position, self._robot.body.radius_m)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
@@ -25,6 +25,10 @@ MAX_DISTANCE_M = 1000.0
 MAX_SPEED_MPS = 100.0
 MAX_EPISODE_S = 1000.0
 GOAL_REWARD = 10.0
+PASSAGE_M = 0.07
+"""Start and goal are joined by a way with this much room beside the robot: depth is not exact."""
+END_MARGIN_M = 0.03
+"""More room than that around both."""
 
 
 class NoEpisodeError(ValueError):
@@ -312,8 +316,8 @@ def draw_start_and_goal(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Free positions of a start and a goal whose geodesic distance lies in ``way_m``.
 
-    Pairs that cannot see each other (another room, another aisle) come first; if the first half of the
-    attempts finds none, any pair counts.
+    A way with ``PASSAGE_M`` to spare on each side joins them. Pairs that cannot see each other (another room,
+    another aisle) come first; if the first half of the attempts finds none, any pair counts.
 
     Returns:
         Start (3,), goal (3,) and their geodesic distance in metres.
@@ -322,10 +326,12 @@ def draw_start_and_goal(
         NoEpisodeError: There is no such pair in the scene.
     """
     lift = np.array([0.0, 0.0, 0.0 if body.flies else body.height_m / 2])
+    wide = replace(body, radius_m=body.radius_m + PASSAGE_M)
     for attempt in range(attempts):
-        goal = backend.sample_free(rng, body, 1)[0]
-        starts = backend.sample_free(rng, body, 64)
+        goal = backend.sample_free(rng, wide, 1, END_MARGIN_M)[0]
+        starts = backend.sample_free(rng, wide, 64, END_MARGIN_M)
         ways = backend.distance_field(goal, body)(starts)
+        ways[~np.isfinite(backend.distance_field(goal, wide)(starts))] = np.inf
         offsets = goal - starts
         spans = np.linalg.norm(offsets, axis=1)
         allowed = np.isfinite(ways) & (ways >= way_m[0]) & (ways <= way_m[1]) & (spans > 0)

@@ -33,6 +33,8 @@ class IndoorStatic(NavigationEnv):
     scene_kind: ClassVar[Literal["flat", "hall"]] = "flat"
     action_size: ClassVar[int] = 2
     goal_radius_m: ClassVar[float] = 0.2
+    waiting_s: ClassVar[float] = 20.0
+    """Part of the time limit that does not depend on the way."""
 
     def __init__(
         self, *, max_speed_mps: float | None = None, camera: Camera | None = None, **options: Any
@@ -42,7 +44,8 @@ class IndoorStatic(NavigationEnv):
     def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
         start, goal, way = draw_start_and_goal(self.backend, self.robot.body, rng, WAY_M)
         state = BodyState(yaw_pose(start, rng.uniform(-math.pi, math.pi)))
-        return EpisodePlan(state, goal, way, time_limit_s=20.0 + 6.0 * way / self.robot.max_speed_mps)
+        limit = self.waiting_s + 6.0 * way / self.robot.max_speed_mps
+        return EpisodePlan(state, goal, way, time_limit_s=limit)
 
     def _advance(self, action: NDArray[np.float64], rng: np.random.Generator) -> tuple[BodyState, ...]:
         return (advance_rover(self.state, action, self.robot, self.dt_s),)
@@ -52,12 +55,14 @@ class IndoorDynamic(IndoorStatic):
     """The same among people and carts whose routes cross the robot's way; see ``envs.walkers``.
 
     Args:
-        **options: See ``IndoorStatic``; a difficulty of 0 to 1 also means 4 to 8 walkers.
+        **options: See ``IndoorStatic``; a difficulty of 0 to 1 also means 1 to 4 walkers.
     """
+
+    waiting_s: ClassVar[float] = 40.0
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._walker_count = round(4 + 4 * self.difficulty)
+        self._walker_count = round(1 + 3 * self.difficulty)
 
     def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
         for _ in range(10):

@@ -130,7 +130,7 @@ class Walkers:
         turned = np.clip(off, -TURN_RATE_RADPS * dt_s, TURN_RATE_RADPS * dt_s) * ~beside
         self._heading = self._heading + turned
         self._turn = turned / dt_s
-        walks = ~blocked & (np.abs(off) < math.pi / 4)
+        walks = ~blocked & ((np.abs(off) < math.pi / 4) | beside)
         self._speed = np.where(walks, self._pace, 0.0)
         self._at = np.clip(self._at + self._sense * self._speed * dt_s, 0.0, self._length)
         self._place()
@@ -175,7 +175,7 @@ class Walkers:
         taken = (gaps < STOP_GAP_M) & (ahead > 0.3 * ranges)
         taken[everyone, everyone] = False
         beside = gaps[:, -1] < BESIDE_GAP_M
-        return taken.any(axis=1) | (beside & (ahead[:, -1] > -0.2 * ranges[:, -1])), beside
+        return taken.any(axis=1) | (beside & (ahead[:, -1] > 0)), beside
 
 
 def _wrapped(angles: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,8 +51,8 @@ class Controls:
     """Run only the conditions of these names; all of them if none is given."""
     scene: str | None = None
     """One scene instead of the validation split's: a name, or a GLB, PLY or OBJ file."""
-    image_size: tuple[int, int] = (112, 84)
-    """Width and height of the camera's image; only its depth is used."""
+    image_size: tuple[int, int] | None = None
+    """Width and height of the camera's image, pixels, for speed: only its depth is used."""
     workers: int = 2
     """Processes."""
     json_file: Path | None = None

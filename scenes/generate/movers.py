@@ -20,10 +20,10 @@ def _paint(color: Color) -> Material:
 
 
 def _person(height: float, skin: Color, hair: Color, top: Color, trousers: Color) -> Shape:
-    """A person in mid-stride, ``height`` metres tall."""
+    """A person in a short step, ``height`` metres tall."""
     s, k = Shape(), height / 1.75
     shirt, cloth, flesh, shoe = _paint(top), _paint(trousers), _paint(skin), _paint((0.03, 0.03, 0.03))
-    for side, step in ((-1, 0.22), (1, -0.2)):
+    for side, step in ((-1, 0.1), (1, -0.1)):
         y = 0.1 * side * k
         foot, knee, hip = (
             vec(step * k, y, 0.07 * k),
