@@ -111,6 +111,20 @@ def test_nobody_turns_or_steps_into_a_robot_beside_it(routes):
             assert apart > mover_radius(route.kind) + ROBOT.radius_m - 0.02
 
 
+def test_whoever_is_held_up_by_a_robot_beside_it_backs_away(routes):
+    for route in routes[:4]:
+        walkers = Walkers([route], np.random.default_rng(0))
+        for _ in range(30):
+            walkers.advance(DT_S, FAR, ROBOT.radius_m)
+        mover = walkers.movers()[0]
+        ahead = mover.motion.linear_velocity / max(np.linalg.norm(mover.motion.linear_velocity), 1e-9)
+        reach = mover_radius(route.kind) + ROBOT.radius_m + 0.05
+        robot = mover.motion.pose[:3, 3] + reach * (ahead if ahead.any() else np.array([1.0, 0, 0]))
+        for _ in range(300):
+            walkers.advance(DT_S, robot, ROBOT.radius_m)
+        assert np.linalg.norm(walkers.movers()[0].motion.pose[:3, 3] - robot) > reach + 0.3
+
+
 def test_an_empty_walk_has_no_movers():
     assert walk([], FAR, 2)[-1] == ()
 
