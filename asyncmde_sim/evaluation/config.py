@@ -56,7 +56,7 @@ class RolloutConfig:
     max_speed: float | None = None
     image_size: tuple[int, int] | None = None
     backend: str = "raycast"
-    episodes: int = 3
+    episodes: int = 1
     seed: int = 0
     out: Path | None = None
     overwrite: bool = False
