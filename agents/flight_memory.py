@@ -56,12 +56,14 @@ class View:
         depth: (h, w) planar depth in metres, ``inf`` where nothing was measured within range.
         points: (N, 3) obstacle points in the odometry frame.
         half_width: Tangent of half the horizontal field of view.
+        readout_s: Time that the rolling shutter takes from the first row to the last.
     """
 
     state: CameraState
     depth: Array
     points: Array
     half_width: float
+    readout_s: float
 
     @classmethod
     def of_depth(cls, depth: NDArray[np.float32], camera: Camera, state: CameraState, range_m: float) -> View:
@@ -85,17 +87,24 @@ class View:
         delay = ((rows / depth.shape[0] - 0.5) * camera.readout_s)[:, None]
         points = points + delay * np.cross(state.rate, points)
         points = points @ state.rotation.T + state.position + delay * state.velocity
-        return cls(state, z.reshape(h, w), points, float(np.tan(camera.hfov_rad / 2)))
+        return cls(state, z.reshape(h, w), points, float(np.tan(camera.hfov_rad / 2)), camera.readout_s)
 
     def depth_at(self, points: Array) -> tuple[Array, Array]:
         """Planar depth of ``points`` (N, 3) from this view, and the depth measured there.
 
-        The second is NaN for points outside the view; both are (N,) metres.
+        Each point is seen by a row of the rolling shutter at that row's time. The second is NaN for points
+        outside the view; both are (N,) metres.
         """
         local = (points - self.state.position) @ self.state.rotation
-        z = local[:, 2]
         h, w = self.depth.shape
         scale = w / (2 * self.half_width)
+        if self.readout_s > 0:
+            row = local[:, 1] / np.maximum(local[:, 2], NEAR_M) * scale + h / 2
+            delay = ((np.clip(row, 0, h) / h - 0.5) * self.readout_s)[:, None]
+            local = local - delay * (
+                np.cross(self.state.rate, local) + self.state.velocity @ self.state.rotation
+            )
+        z = local[:, 2]
         safe = np.where(z > NEAR_M, z, np.inf)
         column = np.floor(local[:, 0] / safe * scale + w / 2).astype(np.int64)
         row = np.floor(local[:, 1] / safe * scale + h / 2).astype(np.int64)

@@ -24,7 +24,7 @@ END_MARGIN_M = 0.3
 """Clearance of start and goal."""
 MIN_WAY_M = 8.0
 """Shortest geodesic distance from start to goal."""
-TIME_FACTOR = 3.0
+TIME_FACTOR = 2.5
 """The time limit is this many times the shortest path at top speed ..."""
 TIME_EXTRA_S = 2.0
 """... plus this for starting, looking round and stopping."""
@@ -41,7 +41,7 @@ class ExtremeMotion(NavigationEnv):
     rolling shutter and motion blur unless another is given.
 
     Success is being within 1 m of the goal (geodesic; the robot flies through it rather than stopping). The
-    time limit is 3 times the shortest path at top speed plus 2 s, so creeping does not arrive.
+    time limit is 2.5 times the shortest path at top speed plus 2 s, so creeping does not arrive.
 
     Args:
         difficulty: 0 to 1: density of clutter, number and speed of the moving obstacles, strength of gusts,
@@ -75,8 +75,8 @@ class ExtremeMotion(NavigationEnv):
         start, goal, field = self._start_and_goal(rng)
         path = geodesic_path(field, start, goal, flies=True)
         way = Way(np.array([start, goal]) if path is None else path)
-        count = round((0.1 + 0.3 * self.difficulty) * way.length)
-        speeds = (0.75 + 2.0 * self.difficulty, 1.5 + 4.0 * self.difficulty)
+        count = round((0.1 + 0.4 * self.difficulty) * way.length)
+        speeds = (1.0 + 2.0 * self.difficulty, 2.0 + 4.0 * self.difficulty)
         self._obstacles = draw_obstacles(self.backend, way, count, speeds, rng)
         yaw = math.atan2(*(goal - start)[1::-1]) + rng.uniform(-0.3, 0.3)
         self._quad = Quadrotor(start, yaw)

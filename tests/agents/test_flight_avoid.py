@@ -226,6 +226,18 @@ def test_rolling_shutter_rows_are_placed_where_the_camera_was():
     np.testing.assert_allclose(shift[:, [0, 2]], 0, atol=1e-9)
 
 
+def test_a_rolling_shutter_view_sees_its_own_points_at_their_depth():
+    camera = Camera(width=112, height=84, readout_s=0.02)
+    state = CameraState(
+        0.0, MOUNT[:3, :3], np.zeros(3), np.array([4.0, 1.0, 0.5]), np.array([2.0, 3.0, -1.0])
+    )
+    seen = View.of_depth(PILLARS.depth(MOUNT, camera), camera, state, 8.0)
+    z, measured = seen.depth_at(seen.points)
+    found = np.isfinite(measured)
+    assert found.mean() > 0.98
+    assert np.median(np.abs(z - measured)[found]) < 0.01
+
+
 def test_predicted_flights_match_the_dynamics():
     quad = Quadrotor()
     for _ in range(60):
