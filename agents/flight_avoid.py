@@ -61,7 +61,7 @@ class FlightAvoidAgent:
 
     Every estimate is placed at the odometry of its capture time. Candidate velocity commands are rolled out
     (fly, then brake); a candidate counts if its whole flight stays clear of every remembered obstacle point
-    and inside a remembered free frustum. The older the content, the wider the margin and the longer the
+    and in space that was seen free. The older the content, the wider the margin and the longer the
     assumed reaction, so old depth makes it slow. Without an estimate it hovers.
 
     Args:
@@ -238,11 +238,8 @@ class FlightAvoidAgent:
     def _seen(self, flights: Array, position: Array) -> NDArray[np.bool_]:
         """Whether each predicted position (S, N) has been seen free."""
         flat = flights.reshape(-1, 3)
-        seen = np.zeros(len(flat), dtype=bool)
-        if self._map is not None:
-            seen |= self._map.seen_free(flat)
-        if self._memory.newest is not None:
-            seen |= self._memory.newest.sees_free(flat)
+        assert self._map is not None and self._memory.newest is not None
+        seen = self._map.seen_free(flat) | self._memory.newest.sees_free(flat)
         near = np.linalg.norm(flights - position, axis=2) < NEAR_M
         return seen.reshape(flights.shape[:2]) | near
 

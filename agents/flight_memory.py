@@ -160,13 +160,13 @@ class SpaceMemory:
         self.newest = view
         self._recent.append(view)
         reference = min(self._recent, key=lambda v: abs(view.state.time_s - v.state.time_s - MOTION_SPAN_S))
-        self._track(view, reference)
+        self._track(view, previous, reference)
 
-    def _track(self, view: View, reference: View) -> None:
+    def _track(self, view: View, previous: View | None, reference: View) -> None:
         """Find what moves in ``view`` and carry on what moved before and is now beside it."""
         (points, velocity), times = self.moving, self._moving_times
-        previous_s = self._recent[-2].state.time_s if len(self._recent) > 1 else view.state.time_s
-        points = points + (view.state.time_s - previous_s) * velocity
+        if previous is not None:
+            points = points + (view.state.time_s - previous.state.time_s) * velocity
         unseen = np.isnan(view.depth_at(points)[1]) & (view.state.time_s - times < MOTION_KEEP_S)
         found, speeds = moving_points(view, reference)
         self.moving = np.concatenate([found, points[unseen]]), np.concatenate([speeds, velocity[unseen]])

@@ -117,7 +117,8 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": round(1e9 / robot.control_dt_ns)}
         self.difficulty = difficulty
-        self._scenes = [scene] if scene else scene_names(self.scene_kind, split, num_scenes, difficulty)
+        drawn = scene_names(self.scene_kind, split, num_scenes, difficulty)
+        self._scenes = drawn if scene is None else [scene]
         self._backend_name = backend
         self._odometry_noise = odometry_noise
         self._plan: EpisodePlan | None = None
