@@ -33,5 +33,9 @@ $(VENV)/.stamp-dev: pyproject.toml constraints.txt | $(BIN)/python
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || \
 	  { echo "$(PYTHON) is missing or not Python 3.10 to 3.13: name another one with PYTHON=..." >&2; exit 1; }
+	@command -v c++ >/dev/null && $(PYTHON) -c 'import os, sys, sysconfig as s; \
+	  sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))' || \
+	  { echo "scikit-fmm is compiled when it is installed, which needs a compiler and Python's headers" \
+	  "(Debian, Ubuntu: apt install build-essential python3-dev)" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) could not make a virtual environment (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }

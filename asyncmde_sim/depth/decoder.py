@@ -59,12 +59,20 @@ class _FusionStage(nn.Module):
         return x
 
 
+class _Logits(nn.Conv2d):
+    """A convolution in full precision also under autocast: bfloat16 logits round depth by a percent."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 class _Head(nn.Module):
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels // 2, 3, padding=1)
         self.conv2 = nn.Conv2d(channels // 2, hidden, 3, padding=1)
-        self.conv3 = nn.Conv2d(hidden, 1, 1)
+        self.conv3 = _Logits(hidden, 1, 1)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         x = interpolate(self.conv1(x), size, mode="bilinear", align_corners=True)

@@ -53,9 +53,7 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _gate(channels: int) -> nn.Sequential:
-    last = nn.Conv2d(64, 1, 1)
-    nn.init.ones_(last.bias)  # type: ignore[arg-type] # start by keeping the memory
-    return nn.Sequential(nn.Conv2d(2 * channels, 64, 3, padding=1), nn.ReLU(), last)
+    return nn.Sequential(nn.Conv2d(2 * channels, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 1, 1))
 
 
 class SpatialMemoryUnit(nn.Module):

@@ -115,13 +115,17 @@ class ConvSlowPath(nn.Module):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """See :class:`SlowPath`; strides 4, 8, 16, 32."""
+        return [conv(level) for conv, level in zip(self.neck, self.levels(images), strict=True)]
+
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """The backbone's four feature maps, which the neck takes; strides 4, 8, 16, 32."""
         x = self.stem(images)
         levels = []
         for stage in self.stages:
             x = stage(x)
             levels.append(x)
         levels[-1] = levels[-1] + resize(self.context(levels[-1]), levels[-1].shape[-2:])
-        return [conv(level) for conv, level in zip(self.neck, levels, strict=True)]
+        return levels
 
     def forward(self, images: Tensor) -> Tensor:
         """See :class:`SlowPath`."""

@@ -27,7 +27,6 @@ NETWORKS: Mapping[str, type[nn.Module]] = {
     "slow": ConvSlowPath,
     "fast": FastPath,
     "fast-only": FastPathWithoutMemory,
-    "distilled": FastPathWithoutMemory,
 }
 
 
@@ -98,7 +97,7 @@ def save_network(model: nn.Module, network: str, folder: Path, config: WeightsCo
     """Write one network in half precision and the config, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
+        key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for key, value in model.state_dict().items()
     }
     _write_whole(folder / f"{network}.safetensors", lambda path: save_file(state, path))

@@ -22,6 +22,8 @@ from asyncmde_sim.scenes.camera import Camera, RigidMotion
 BODY_TO_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Rotation of a camera (x right, y down, z forward) in a body (x forward, y left, z up)."""
 MAX_TRIES = 200
+BLURRED = 0.8
+"""Share of the clips that are blurred, of a robot whose camera blurs."""
 MIN_AHEAD_M = 1.0
 """Free range along the optical axis when a clip starts: a robot does not face a wall for long."""
 
@@ -38,9 +40,11 @@ class ClipRecipe:
         max_yaw_rate_radps: Largest yaw rate.
         tilt_std_rad: Standard deviation of roll and pitch at the clip's first frame.
         max_tilt_rate_radps: Largest roll and pitch rate.
+        camera_pitch_up_rad: How far the camera looks up in the body.
         movers: Kinds of movers to scatter; each clip has up to ``max_movers``.
         max_movers: Largest number of movers.
-        max_exposure_s: Largest exposure time; half of the clips are blurred with a random one.
+        max_mover_speed_mps: Their largest speed.
+        max_exposure_s: Largest exposure time; four in five clips are blurred with a random one.
         max_readout_s: Largest rolling shutter readout of those.
     """
 
@@ -51,8 +55,10 @@ class ClipRecipe:
     max_yaw_rate_radps: float
     tilt_std_rad: float = 0.0
     max_tilt_rate_radps: float = 0.0
+    camera_pitch_up_rad: float = 0.0
     movers: tuple[str, ...] = ()
     max_movers: int = 0
+    max_mover_speed_mps: float = 1.4
     max_exposure_s: float = 0.0
     max_readout_s: float = 0.0
 
@@ -85,7 +91,7 @@ def render_clip(
     camera = replace(
         camera, exposure_gain=float(np.exp(rng.normal(0, 0.2))), noise_std=float(rng.uniform(0, 4))
     )
-    if recipe.max_exposure_s and rng.random() < 0.5:
+    if recipe.max_exposure_s and rng.random() < BLURRED:
         camera = replace(
             camera,
             exposure_s=float(rng.uniform(0, recipe.max_exposure_s)),
@@ -109,12 +115,13 @@ def _clear_motion(
     backend: SceneBackend, recipe: ClipRecipe, times: NDArray[np.float64], rng: np.random.Generator
 ) -> RigidMotion:
     lift = np.array([0, 0, recipe.camera_height_m])
+    camera = Rotation.from_euler("Y", -recipe.camera_pitch_up_rad).as_matrix() @ BODY_TO_CAMERA
     for _ in range(MAX_TRIES):
         position = backend.sample_free(rng, recipe.body, 1, margin_m=0.02)[0] + lift
         yaw, (roll, pitch) = rng.uniform(-np.pi, np.pi), rng.normal(0, 1, 2) * recipe.tilt_std_rad
         body = Rotation.from_euler("ZYX", [yaw, pitch, roll]).as_matrix()
         pose = np.eye(4)
-        pose[:3, :3] = body @ BODY_TO_CAMERA
+        pose[:3, :3] = body @ camera
         pose[:3, 3] = position
         speed = rng.uniform(0, recipe.max_speed_mps)
         heading = np.array([1.0, 0.0, 0.0])
@@ -124,7 +131,7 @@ def _clear_motion(
         rates = np.array([recipe.max_tilt_rate_radps, recipe.max_tilt_rate_radps, recipe.max_yaw_rate_radps])
         rates = rng.uniform(-1, 1, 3) * rng.uniform(0, 1) * rates
         motion = RigidMotion(
-            pose, Rotation.from_euler("Z", yaw).as_matrix() @ (heading * speed), BODY_TO_CAMERA.T @ rates
+            pose, Rotation.from_euler("Z", yaw).as_matrix() @ (heading * speed), camera.T @ rates
         )
         if backend.range_along(position[None], pose[None, :3, 2])[0] < MIN_AHEAD_M:
             continue
@@ -151,7 +158,10 @@ def _scatter_movers(
             pose[:3, :3] = Rotation.from_euler("Z", yaw).as_matrix()
             pose[:3, 3] = position
             movers.append(
-                Mover(str(rng.choice(recipe.movers)), RigidMotion(pose, pose[:3, 0] * rng.uniform(0, 1.4)))
+                Mover(
+                    str(rng.choice(recipe.movers)),
+                    RigidMotion(pose, pose[:3, 0] * rng.uniform(0, recipe.max_mover_speed_mps)),
+                )
             )
     return movers
 
@@ -165,17 +175,27 @@ def write_shard(clips: Clips, folder: Path, name: str) -> None:
         os.replace(file.name, folder / f"{name}-{kind}.npy")
 
 
+def shard_names(folder: Path, prefix: str = "") -> list[str]:
+    """Names of the complete shards of a folder that start with ``prefix``, sorted."""
+    return sorted(path.name.removesuffix("-depth.npy") for path in folder.glob(f"{prefix}*-depth.npy"))
+
+
+def read_shard(folder: Path, name: str) -> Clips:
+    """One shard, memory-mapped; what is written to it stays in memory."""
+    return Clips(
+        np.load(folder / f"{name}-images.npy", mmap_mode="c"),
+        np.load(folder / f"{name}-depth.npy", mmap_mode="c"),
+    )
+
+
 def read_shards(folder: Path, prefix: str = "") -> Iterator[Clips]:
-    """The complete shards of a folder whose names start with ``prefix``, by name, memory-mapped.
+    """The complete shards of a folder whose names start with ``prefix``, by name.
 
     Raises:
         FileNotFoundError: The folder has none.
     """
-    names = sorted(path.name.removesuffix("-depth.npy") for path in folder.glob(f"{prefix}*-depth.npy"))
+    names = shard_names(folder, prefix)
     if not names:
         raise FileNotFoundError(f"{folder} holds no clips: render some first")
     for name in names:
-        yield Clips(
-            np.load(folder / f"{name}-images.npy", mmap_mode="r"),
-            np.load(folder / f"{name}-depth.npy", mmap_mode="r"),
-        )
+        yield read_shard(folder, name)

@@ -1,23 +1,22 @@
-"""Batches of augmented clips, drawn from shards in a background thread."""
+"""Batches of augmented clips, drawn on the training device from the shards of a folder."""
 
 from __future__ import annotations
 
-import queue
-import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from asyncmde_sim.depth.images import normalise
-from asyncmde_sim.training.clips import Clips, read_shards
+from asyncmde_sim.training.clips import read_shard, shard_names
 
-PREFETCH = 4
+UPDATE_EVERY = 25
+"""Batches between two looks for new shards."""
+POLL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -29,61 +28,83 @@ class Batch:
     valid: Tensor
 
 
-def batches(
-    folder: Path, batch: int, steps: int, seed: int, shrink: int = 1, max_depth_m: float = 20.0
-) -> Iterator[Batch]:
-    """``steps`` random batches of a folder's clips, whose frames all have one length.
+class ClipPool:
+    """The clips of a folder, on the training device; shards that are written meanwhile join in.
+
+    On the CPU the shards stay on disk, memory-mapped. All frames of a folder have one size and length.
 
     Args:
         folder: Where the shards are.
-        batch: Clips a batch.
-        steps: Number of batches.
-        seed: Seed of the draw and the augmentation.
-        shrink: Factor by which images and depth are made smaller.
-        max_depth_m: Depth beyond it is not valid.
+        device: Where the batches are wanted.
+        wait_for: Number of shards to wait for while another process renders them.
+
+    Raises:
+        FileNotFoundError: The folder has no shard and none is waited for.
     """
-    shards = list(read_shards(folder))
-    index = [(shard, clip) for shard, clips in enumerate(shards) for clip in range(len(clips.images))]
-    ready: queue.Queue[Batch] = queue.Queue(PREFETCH)
 
-    def produce() -> None:
-        rng = np.random.default_rng(seed)
-        for _ in range(steps):
-            chosen = [index[i] for i in rng.integers(0, len(index), batch)]
-            ready.put(_collate(shards, chosen, rng, shrink, max_depth_m))
+    def __init__(self, folder: Path, device: torch.device | str = "cpu", wait_for: int = 0) -> None:
+        self.folder, self.device = folder, torch.device(device)
+        self._names: set[str] = set()
+        self._clips: list[tuple[Tensor, Tensor]] = []
+        while len(shard_names(folder)) < wait_for:
+            time.sleep(POLL_S)
+        self.update()
+        if not self._clips:
+            raise FileNotFoundError(f"{folder} holds no clips: render some first")
 
-    threading.Thread(target=produce, daemon=True).start()
-    for _ in range(steps):
-        yield ready.get()
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def update(self) -> None:
+        """Take in the shards that are new."""
+        for name in shard_names(self.folder):
+            if name in self._names:
+                continue
+            clips = read_shard(self.folder, name)
+            images = torch.from_numpy(clips.images).to(self.device)
+            depth = torch.from_numpy(clips.depth).to(self.device)
+            self._clips += zip(images, depth, strict=True)
+            self._names.add(name)
+
+    def batches(
+        self, batch: int, steps: int, seed: int, shrink: int = 1, max_depth_m: float = 20.0
+    ) -> Iterator[Batch]:
+        """``steps`` random batches.
+
+        Args:
+            batch: Clips a batch.
+            steps: Number of batches.
+            seed: Seed of the draw and the augmentation; on a folder that does not grow, the same seed
+                gives the same batches.
+            shrink: Factor by which images and depth are made smaller.
+            max_depth_m: Depth beyond it is not valid.
+        """
+        rng = torch.Generator().manual_seed(seed)
+        for step in range(steps):
+            if step % UPDATE_EVERY == 0:
+                self.update()
+            chosen = torch.randint(len(self._clips), (batch,), generator=rng).tolist()
+            images = torch.stack([self._clips[i][0] for i in chosen])
+            depth = torch.stack([self._clips[i][1] for i in chosen])
+            yield _collate(images, depth, rng, shrink, max_depth_m)
 
 
-def _collate(
-    shards: list[Clips],
-    chosen: list[tuple[int, int]],
-    rng: np.random.Generator,
-    shrink: int,
-    max_depth_m: float,
-) -> Batch:
-    pairs = [_augmented(shards[s].images[c], shards[s].depth[c], rng) for s, c in chosen]
-    images = torch.from_numpy(np.stack([p[0] for p in pairs]))
-    depth = torch.from_numpy(np.stack([p[1] for p in pairs])).float()
+def _collate(images: Tensor, depth: Tensor, rng: torch.Generator, shrink: int, max_depth_m: float) -> Batch:
     clips, frames = depth.shape[:2]
-    flat = normalise(images.flatten(0, 1))
+    flat = normalise(_recoloured(images, rng).flatten(0, 1)).unflatten(0, (clips, frames))
+    depth = depth.float()
     if shrink > 1:
-        flat = avg_pool2d(flat, shrink)
+        flat = avg_pool2d(flat.flatten(0, 1), shrink).unflatten(0, (clips, frames))
         depth = depth[..., shrink // 2 :: shrink, shrink // 2 :: shrink]
-    valid = (depth > 1e-3) & (depth < max_depth_m)
-    return Batch(flat.unflatten(0, (clips, frames)), depth, valid)
+    mirrored = (torch.rand(clips, generator=rng) < 0.5).to(depth.device)
+    flat = torch.where(mirrored[:, None, None, None, None], flat.flip(-1), flat)
+    depth = torch.where(mirrored[:, None, None, None], depth.flip(-1), depth)
+    return Batch(flat, depth, (depth > 1e-3) & (depth < max_depth_m))
 
 
-def _augmented(
-    images: NDArray[np.uint8], depth: NDArray[np.float16], rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-    """One clip, mirrored half of the time, with a random colour cast, contrast and brightness."""
-    gain = np.exp(rng.normal(0, 0.08, 3) + rng.normal(0, 0.12)).astype(np.float32)
-    levels = np.arange(256, dtype=np.float32)[:, None] * gain + rng.normal(0, 6)
-    table = np.clip(levels, 0, 255).astype(np.uint8)
-    images = np.stack([table[images[..., c], c] for c in range(3)], axis=-1)
-    if rng.random() < 0.5:
-        images, depth = images[..., ::-1, :], depth[..., ::-1]
-    return np.ascontiguousarray(images), np.ascontiguousarray(depth)
+def _recoloured(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Clips (B, T, H, W, 3) as float grey levels, each with a random colour cast, contrast and brightness."""
+    shape = (len(images), 1, 1, 1, 3)
+    gain = 0.08 * torch.randn(shape, generator=rng) + 0.12 * torch.randn(shape[:4], generator=rng)[..., None]
+    offset = 6.0 * torch.randn(shape[:4], generator=rng)[..., None]
+    return (images * gain.exp().to(images.device) + offset.to(images.device)).clamp(0, 255)

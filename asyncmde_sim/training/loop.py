@@ -23,16 +23,38 @@ WARMUP = 0.1
 
 @dataclass(frozen=True)
 class Schedule:
-    """``steps`` batches of ``batch`` clips, with a peak ``learning_rate``."""
+    """At most ``steps`` batches of ``batch`` clips, with a peak ``learning_rate``.
+
+    Args:
+        steps: Number of batches.
+        batch: Clips a batch.
+        learning_rate: Its peak.
+        seconds: End after so long, if the steps are not done by then: for a machine that is lent for a time.
+    """
 
     steps: int
     batch: int
     learning_rate: float
+    seconds: float = math.inf
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "learning_rate"):
+        for name in ("steps", "batch", "learning_rate", "seconds"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, but it must be positive")
+
+    def fraction(self, step: int, elapsed_s: float) -> float:
+        """The part of the training that is done at a step, 0 to 1."""
+        return min(1.0, max(step / self.steps, elapsed_s / self.seconds))
+
+
+def to_device(model: Any, device: torch.device) -> Any:
+    """A model on a device, its convolutions laid out as a GPU's tensor cores want them."""
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Where a forward pass runs: in bfloat16 on a GPU where that is safe, in full precision on a CPU."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def load_recipe(name_or_file: str) -> dict[str, Any]:
@@ -58,7 +80,7 @@ def optimise(
     batches: Iterable[Batch],
     loss_of: Callable[[Batch], Tensor],
     schedule: Schedule,
-    report_every: int = 50,
+    report_every_s: float = 20.0,
     on_report: Callable[[int], None] = lambda step: None,
 ) -> None:
     """Minimise ``loss_of`` over the batches with AdamW, printing loss, speed and time left.
@@ -67,35 +89,41 @@ def optimise(
         parameters: What to train.
         batches: As many batches as the schedule has steps.
         loss_of: Loss of one batch.
-        schedule: Number of steps and peak learning rate.
-        report_every: Steps between two reports.
+        schedule: Number of steps or time, and peak learning rate.
+        report_every_s: Time between two reports.
         on_report: Called with the step at each report, to write a checkpoint for instance.
 
     Raises:
-        FloatingPointError: The loss is not finite.
+        FloatingPointError: The loss was not finite since the last report.
     """
-    steps = schedule.steps
     trained = [p for p in parameters if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
-    started, recent = time.monotonic(), []
+    started, waited, recent = time.monotonic(), 0.0, []
+    asked = reported = started
     for step, batch in enumerate(batches, 1):
+        waited += time.monotonic() - asked
+        done = schedule.fraction(step, time.monotonic() - started)
         for group in optimiser.param_groups:
-            group["lr"] = schedule.learning_rate * cosine_rate(step / steps)
+            group["lr"] = schedule.learning_rate * cosine_rate(done)
         loss = loss_of(batch)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} at step {step}: lower the learning rate")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, GRADIENT_CLIP)
         optimiser.step()
-        recent.append(loss.item())
-        if step % report_every == 0 or step == steps:
+        recent.append(loss.detach())
+        if done == 1 or time.monotonic() - reported > report_every_s:
+            mean = torch.stack(recent).mean().item()
+            if not math.isfinite(mean):
+                raise FloatingPointError(f"the loss is {mean} at step {step}: lower the learning rate")
             elapsed = time.monotonic() - started
-            left = elapsed / step * (steps - step)
             print(
-                f"step {step}/{steps}  loss {sum(recent) / len(recent):.4f}  "
-                f"{step / elapsed:.2f} steps/s  {left / 60:.1f} min left",
+                f"step {step}/{schedule.steps}  loss {mean:.4f}  {step / elapsed:.2f} steps/s  "
+                f"waits for data {waited / elapsed:.0%}  {elapsed * (1 / done - 1) / 60:.1f} min left",
                 flush=True,
             )
             recent.clear()
             on_report(step)
+            reported = time.monotonic()
+        if done == 1:
+            break
+        asked = time.monotonic()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +32,21 @@ QUAD = ClipRecipe(
     frame_interval_s=1 / 60,
     max_speed_mps=6.0,
     max_yaw_rate_radps=4.0,
-    tilt_std_rad=0.3,
+    tilt_std_rad=0.4,
     max_tilt_rate_radps=6.0,
+    camera_pitch_up_rad=0.2,
+    max_mover_speed_mps=4.0,
     max_exposure_s=0.008,
     max_readout_s=0.015,
 )
 REGIMES = {
     "IndoorStatic": ("flat", ROVER),
     "IndoorDynamic": ("flat", replace(ROVER, movers=("person_a", "person_b", "cart"), max_movers=4)),
-    "ExtremeMotion": ("hall", replace(QUAD, movers=("bag", "ball", "panel"), max_movers=2)),
+    "ExtremeMotion": ("hall", replace(QUAD, movers=("bag", "ball", "panel"), max_movers=3)),
 }
 """Each environment's kind of scene and what its clips look like."""
+TRAINING_MIX = ("IndoorStatic", "ExtremeMotion", "IndoorDynamic", "ExtremeMotion")
+"""As many halls as flats: what a blurred, tilted view of a hall shows is the hardest to learn."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +78,51 @@ def render_shard(job: RenderJob) -> str:
     return job.name
 
 
-def render_jobs(split: str, scenes: int, clips: int, frames: int, seed: int, folder: Path) -> list[RenderJob]:
-    """Jobs for ``scenes`` scenes of each regime, alternating between regimes."""
-    names = {regime: scene_names(kind, split, scenes) for regime, (kind, _) in REGIMES.items()}
+def render_jobs(
+    split: str,
+    rounds: int,
+    clips: int,
+    frames: int,
+    seed: int,
+    folder: Path,
+    regimes: Sequence[str] = tuple(REGIMES),
+) -> list[RenderJob]:
+    """Jobs for ``rounds`` times one scene of each of ``regimes``; no two share a scene."""
+    kinds = [REGIMES[regime][0] for _ in range(rounds) for regime in regimes]
+    names = {kind: iter(scene_names(kind, split, kinds.count(kind))) for kind in set(kinds)}
     return [
-        RenderJob(regime, names[regime][index], clips, frames, seed, folder)
-        for index in range(scenes)
-        for regime in REGIMES
+        RenderJob(regime, next(names[REGIMES[regime][0]]), clips, frames, seed, folder)
+        for _ in range(rounds)
+        for regime in regimes
     ]
 
 
-def render_all(jobs: list[RenderJob], workers: int) -> None:
-    """Render every job with ``workers`` processes, printing a line a shard."""
-    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=8) as pool:
-        for done, name in enumerate(pool.imap(render_shard, jobs), 1):
+def render_all(jobs: Sequence[RenderJob], workers: int, together: int = 1) -> None:
+    """Render every job with ``workers`` processes, printing a line a shard.
+
+    ``together`` jobs in a row, such as those of one scene, go to one process.
+    """
+    with _pool(workers) as pool:
+        for done, name in enumerate(pool.imap(render_shard, jobs, chunksize=together), 1):
             print(f"[{done}/{len(jobs)}] {name}", flush=True)
+
+
+@contextmanager
+def rendering(jobs: Iterable[Sequence[RenderJob]], workers: int) -> Iterator[None]:
+    """Render groups of jobs with ``workers`` processes for as long as the context lasts.
+
+    A group goes to one process. A scene that cannot be rendered is named and left out.
+    """
+    with _pool(workers) as pool:
+        for group in jobs:
+            pool.apply_async(_render_group, (group,), error_callback=lambda e: print(f"left out: {e}"))
+        yield
+
+
+def _pool(workers: int) -> Pool:
+    return multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=16)
+
+
+def _render_group(jobs: Sequence[RenderJob]) -> None:
+    for job in jobs:
+        render_shard(job)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 from torch import Tensor, nn
@@ -14,13 +13,13 @@ from asyncmde_sim.depth.decoder import FEATURE_CHANNELS, LEVELS, DPTDecoder
 from asyncmde_sim.depth.losses import gradient_loss, log_depth_loss
 from asyncmde_sim.depth.memory import resize
 from asyncmde_sim.depth.slow_path import ConvSlowPath
-from asyncmde_sim.training.data import Batch, batches
-from asyncmde_sim.training.loop import Schedule, optimise
+from asyncmde_sim.training.data import Batch, ClipPool
+from asyncmde_sim.training.loop import Schedule, mixed_precision, optimise, to_device
 
 
 @dataclass(frozen=True)
 class SlowStage(Schedule):
-    """One stage of the coarse-to-fine curriculum; each reads the shards that are there when it starts.
+    """One stage of the coarse-to-fine curriculum.
 
     Args:
         shrink: Factor by which the images are made smaller.
@@ -56,36 +55,46 @@ class LinearReadout(nn.Module):
         return sum(resize(c(f), size) for c, f in zip(self.levels, features, strict=True))[:, 0]  # type: ignore[index]
 
 
-def slow_loss(
-    model: ConvSlowPath, readout: LinearReadout, batch: Batch, decoder: Literal["none", "coarse", "full"]
-) -> Tensor:
-    """Log-depth loss and half the gradient loss on log depth, over every frame of the batch."""
-    images, true_depth, valid = (x.flatten(0, 1) for x in (batch.images, batch.depth, batch.valid))
-    size = (images.shape[-2], images.shape[-1])
-    features = model.features(images)
-    if decoder == "none":
-        depth = readout(features).exp()
-    elif decoder == "coarse":
-        depth = coarse_depth(model.decoder, features, size)
-    else:
-        depth = model.decoder(features, size)
-    step = size[0] // depth.shape[-2]
+def depth_loss(depth: Tensor, batch: Batch) -> Tensor:
+    """Log-depth loss and half the gradient loss on log depth, over every frame of the batch.
+
+    ``depth`` (B T, h, w) is at the batch's size or a whole part of it.
+    """
+    true_depth, valid = batch.depth.flatten(0, 1), batch.valid.flatten(0, 1)
+    step = true_depth.shape[-2] // depth.shape[-2]
     true_depth, valid = (x[:, step // 2 :: step, step // 2 :: step] for x in (true_depth, valid))
     log_depth, log_true = depth.clamp(min=0.05).log(), true_depth.clamp(min=0.05).log()
     return log_depth_loss(depth, true_depth, valid) + 0.5 * gradient_loss(log_depth, log_true, valid)
 
 
+def slow_loss(
+    model: ConvSlowPath, readout: LinearReadout, batch: Batch, decoder: Literal["none", "coarse", "full"]
+) -> Tensor:
+    """The depth loss of the slow path, or of a cheaper read-out of its features."""
+    images = batch.images.flatten(0, 1)
+    size = (images.shape[-2], images.shape[-1])
+    with mixed_precision(images.device):
+        features = model.features(images)
+        if decoder == "none":
+            depth = readout(features).float().exp()
+        elif decoder == "coarse":
+            depth = coarse_depth(model.decoder, features, size)
+        else:
+            depth = model.decoder(features, size)
+    return depth_loss(depth, batch)
+
+
 def train_slow(
-    model: ConvSlowPath, views: Path, stages: Sequence[SlowStage], seed: int, save: Callable[[], None]
+    model: ConvSlowPath, views: ClipPool, stages: Sequence[SlowStage], seed: int, save: Callable[[], None]
 ) -> None:
-    """Train ``model`` through the stages on a folder of clips, calling ``save`` at every report."""
-    model.train()
-    readout = LinearReadout()
+    """Train ``model`` on the device of ``views`` through the stages, calling ``save`` at every report."""
+    to_device(model, views.device).train()
+    readout = LinearReadout().to(views.device)
     for number, stage in enumerate(stages):
-        print(f"stage {number + 1}/{len(stages)}: {stage}", flush=True)
+        print(f"stage {number + 1}/{len(stages)}: {stage}, {len(views)} views", flush=True)
         optimise(
             [*model.parameters(), *readout.parameters()],
-            batches(views, stage.batch, stage.steps, seed + number, stage.shrink),
+            views.batches(stage.batch, stage.steps, seed + number, stage.shrink),
             partial(slow_loss, model, readout, decoder=stage.decoder),
             stage,
             on_report=lambda _: save(),

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
+from asyncmde_sim.depth.memory import MemoryState
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.scenes.backend import Mover, RobotBody
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
 from asyncmde_sim.training import fast
+from asyncmde_sim.training.align import align, fit_neck
 from asyncmde_sim.training.clips import ClipRecipe, Clips, read_shards, render_clip, write_shard
-from asyncmde_sim.training.data import batches
+from asyncmde_sim.training.data import ClipPool
 from asyncmde_sim.training.loop import Schedule, cosine_rate, load_recipe, optimise
 from asyncmde_sim.training.slow import SlowStage, coarse_depth, train_slow
 
@@ -98,13 +100,39 @@ def test_images_and_depth_must_belong_together() -> None:
 
 
 def test_batches_are_a_function_of_the_seed(folder: Path) -> None:
-    first, second = (list(batches(folder / "views", 2, 3, seed=7)) for _ in range(2))
+    views = ClipPool(folder / "views")
+    first, second = (list(views.batches(2, 3, seed=7)) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         assert torch.equal(a.images, b.images) and torch.equal(a.depth, b.depth)
-    other = next(batches(folder / "views", 2, 1, seed=8))
+    other = next(views.batches(2, 1, seed=8))
     assert not torch.equal(other.images, first[0].images)
-    small = next(batches(folder / "views", 2, 1, seed=7, shrink=2))
+    small = next(views.batches(2, 1, seed=7, shrink=2))
     assert small.images.shape[-2:] == small.depth.shape[-2:] == (16, 32)
+
+
+def test_a_batch_holds_the_clips_mirrored_or_not_with_their_own_depth(folder: Path) -> None:
+    (clips,) = read_shards(folder / "views")
+    ramp = torch.from_numpy(clips.depth[0].astype(np.float32))
+    batch = next(ClipPool(folder / "views").batches(16, 1, seed=0))
+    kinds = {torch.equal(depth, ramp): depth for depth in batch.depth}
+    assert set(kinds) == {True, False} and torch.equal(kinds[False], ramp.flip(-1))
+    brighter_with_depth = [
+        np.corrcoef(i.mean(1).flatten(), d.flatten())[0, 1]
+        for i, d in zip(batch.images, batch.depth, strict=True)
+    ]
+    assert min(brighter_with_depth) > 0.8
+
+
+def test_a_pool_takes_in_what_is_written_meanwhile(folder: Path) -> None:
+    (clips,) = read_shards(folder / "views")
+    pool = ClipPool(folder / "views")
+    write_shard(clips, folder / "views", "b")
+    assert len(pool) == 3
+    pool.update()
+    pool.update()
+    assert len(pool) == 6
+    with pytest.raises(FileNotFoundError, match="holds no clips"):
+        ClipPool(folder / "nothing")
 
 
 def test_the_schedule_warms_up_and_ends_at_zero() -> None:
@@ -113,9 +141,20 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
         Schedule(0, 1, 1e-3)
 
 
+def test_a_training_ends_after_its_steps_or_its_time_whichever_is_first() -> None:
+    assert Schedule(10, 1, 1e-3).fraction(5, 1e9) == 0.5
+    timed = Schedule(10, 1, 1e-3, seconds=100)
+    assert timed.fraction(5, 20) == 0.5 and timed.fraction(5, 80) == 0.8 and timed.fraction(5, 200) == 1
+    with pytest.raises(ValueError, match="seconds is 0"):
+        Schedule(1, 1, 1e-3, seconds=0)
+
+
 def test_recipes_are_known_by_name() -> None:
-    recipe = load_recipe("cpu")
-    assert all(SlowStage(**stage).steps for stage in recipe["slow"])
+    for name in ("cpu", "gpu"):
+        recipe = load_recipe(name)
+        assert all(SlowStage(**stage).steps for stage in recipe.pop("slow"))
+        assert set(recipe) == {"distil", "fast-only", "align", "gates", "fast"}
+        assert all(Schedule(**schedule).steps for schedule in recipe.values())
     with pytest.raises(FileNotFoundError, match=r"no recipe 'x'.*cpu"):
         load_recipe("x")
 
@@ -125,7 +164,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(folder: Path) -> None:
     with pytest.raises(FloatingPointError, match="at step 1: lower the learning rate"):
         optimise(
             [parameter],
-            batches(folder / "views", 1, 1, 0),
+            ClipPool(folder / "views").batches(1, 1, 0),
             lambda _: parameter.sum() * torch.inf,
             Schedule(1, 1, 1.0),
         )
@@ -144,22 +183,61 @@ def test_the_coarse_decoder_leaves_out_the_finest_stage_alone() -> None:
         assert torch.equal(coarse_depth(model.decoder, features, (32, 64)), depth)
 
 
+def test_the_fitted_neck_gives_the_controls_features_where_the_backbone_allows_it(folder: Path) -> None:
+    torch.manual_seed(0)
+    slow, other, control = ConvSlowPath().eval(), ConvSlowPath().eval(), FastPathWithoutMemory().eval()
+    other.load_state_dict(slow.state_dict())
+    images = torch.randn(2, 3, 32, 64)
+    views = ClipPool(folder / "views")
+    left = fit_neck(slow, control, views, batch=3, steps=2, seed=0)
+    assert len(left) == 4 and all(0 <= share < 1 for share in left)
+    linear = control
+    linear.features = other.features  # type: ignore[method-assign]
+    assert max(fit_neck(slow, linear, views, batch=3, steps=2, seed=0)) < 0.01
+    with torch.no_grad():
+        assert not torch.equal(slow.neck[0].weight, other.neck[0].weight)
+        for a, b in zip(slow.levels(images), other.levels(images), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_fast_path_that_trusts_no_memory_is_the_control() -> None:
+    torch.manual_seed(0)
+    control, path, slow = FastPathWithoutMemory().eval(), FastPath().eval(), ConvSlowPath().eval()
+    torch.nn.init.normal_(control.decoder.head.conv3.weight)
+    fast.start_from(path, control)
+    images = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        for gate in (path.smu.gate1, path.smu.gate4):
+            gate[-1].weight.zero_()
+            gate[-1].bias.fill_(-100)
+        state = MemoryState(tuple(slow.features(images)))
+        assert torch.allclose(path(images, state)[0], control(images), atol=1e-4)
+        path.smu.gate4[-1].bias.fill_(100)
+        path.smu.gate1[-1].bias.fill_(100)
+        assert not torch.allclose(path(images, state)[0], control(images), atol=1e-2)
+
+
 def test_all_three_networks_learn_the_ramp(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     saved: list[int] = []
+    views, clips = ClipPool(folder / "views"), ClipPool(folder / "clips")
     slow = ConvSlowPath()
     stages = [SlowStage(2, 2, 1e-3, decoder="none"), SlowStage(2, 2, 1e-3, decoder="coarse")]
     stages += [SlowStage(6, 2, 1e-3, decoder="full")]
-    train_slow(slow, folder / "views", stages, 0, lambda: saved.append(1))
-    single = FastPathWithoutMemory()
-    fast.distil(single, slow, folder / "views", Schedule(2, 2, 1e-3), 0)
+    train_slow(slow, views, stages, 0, lambda: saved.append(1))
+    single, short = FastPathWithoutMemory(), Schedule(2, 2, 1e-3)
+    fast.distil(single, slow, views, short, 0)
     assert torch.equal(single.decoder.head.conv3.weight, slow.decoder.head.conv3.weight)
-    fast.train_without_memory(single, folder / "views", Schedule(2, 2, 1e-3), 0, lambda: saved.append(2))
+    fast.train_without_memory(single, views, short, 0, lambda: saved.append(2))
+    align(slow, single, views, 2, short, 0, lambda: saved.append(3))
+    assert torch.equal(single.decoder.head.conv3.weight, slow.decoder.head.conv3.weight)
     path = FastPath()
     fast.start_from(path, single)
-    before = path.smu.gate1[0].weight.clone()
-    fast.train_fast(path, slow, folder / "clips", Schedule(2, 2, 1e-3), 0, lambda: saved.append(3))
-    assert saved == [1, 1, 1, 2, 3] and not torch.equal(before, path.smu.gate1[0].weight)
+    gate, decoder = path.smu.gate1[0].weight.clone(), path.decoder.head.conv1.weight.clone()
+    fast.train_fast(path, slow, clips, short, short, 0, lambda: saved.append(4))
+    assert saved == [1, 1, 1, 2, 3, 4, 4]
+    assert not torch.equal(gate, path.smu.gate1[0].weight)
+    assert not torch.equal(decoder, path.decoder.head.conv1.weight)
     losses = [
         float(line.split()[3]) for line in capsys.readouterr().out.splitlines() if line.startswith("step")
     ]
