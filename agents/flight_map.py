@@ -24,10 +24,42 @@ CLIMB_COST = 1.5
 """A metre up or down counts as this many: a camera that looks ahead does not see a steep way."""
 VIEW_M = 6.0
 """Cells beyond this are not marked: a view sees them too coarsely."""
+ROOM_M, ROOM_BELOW_M = 1.0, 0.3
+"""Start and goal have this much room around them and above, and below, seen or not."""
+BEARINGS = np.radians(np.arange(0, 360, 2))
+
+
+class Extent:
+    """How far the seen world reaches: in every horizontal direction, down and up.
+
+    Args:
+        places: Places (N, 3) that it certainly holds, with some room around them.
+    """
+
+    def __init__(self, places: Array) -> None:
+        self._across = np.stack([np.cos(BEARINGS), np.sin(BEARINGS)])
+        self._reach = (places[:, :2] @ self._across).max(0) + ROOM_M
+        self._floor_m = float(places[:, 2].min()) - ROOM_BELOW_M
+        self._top_m = float(places[:, 2].max()) + ROOM_M
+
+    def add(self, points: Array) -> None:
+        """Reach as far as ``points`` (N, 3)."""
+        if len(points):
+            self._reach = np.maximum(self._reach, (points[:, :2] @ self._across).max(0))
+            self._floor_m = min(self._floor_m, float(points[:, 2].min()))
+            self._top_m = max(self._top_m, float(points[:, 2].max()))
+
+    def holds(self, grid: Array) -> NDArray[np.bool_]:
+        """Which of the points (X, Y, Z, 3) of an upright grid lie within it, (X, Y, Z)."""
+        across = (grid[:, :, 0, :2] @ self._across <= self._reach).all(-1)
+        height = grid[0, 0, :, 2]
+        return across[..., None] & ((height >= self._floor_m) & (height <= self._top_m))
 
 
 class CourseMap:
     """Which cells were seen free, which are occupied, and how far it is to the goal from anywhere.
+
+    Cells beyond everything that was seen count as occupied: a way there would lead out of the room.
 
     Args:
         start: Where the robot is, (3,) in the odometry frame.
@@ -43,6 +75,7 @@ class CourseMap:
         grid = np.stack(np.meshgrid(*(np.arange(n) for n in self._shape), indexing="ij"), axis=-1)
         self._centres = low + (grid + 0.5) * CELL_M
         self._front = np.linalg.norm(self._centres - goal, axis=-1) - CELL_M
+        self._extent = Extent(np.array([start, goal]))
         self.refresh()
 
     def add(self, view: View) -> None:
@@ -56,17 +89,21 @@ class CourseMap:
         if ((here >= 0) & (here < self._shape)).all():
             self._seen[tuple(here)] = True
         self._seen[box] |= z + CELL_M / 2 < measured
-        self._evidence[box] -= PASS * ((z + CELL_M < measured) & (self._evidence[box] > 0))
         cells = np.unique(self._index(view.points), axis=0)
         cells = cells[((cells >= 0) & (cells < self._shape)).all(axis=1)]
-        self._evidence[tuple(cells.T)] = np.minimum(self._evidence[tuple(cells.T)] + HIT, MOST)
+        hit = np.zeros(self._shape, dtype=bool)
+        hit[tuple(cells.T)] = True
+        passed = (z + CELL_M < measured) & (self._evidence[box] > 0) & ~hit[box]
+        self._evidence[box] -= PASS * passed
+        self._evidence[hit] = np.minimum(self._evidence[hit] + HIT, MOST)
+        self._extent.add(np.concatenate([view.points, view.beyond]))
 
     def refresh(self) -> None:
         """Recompute the travel times; what has not been seen counts as free."""
         occupied = self._evidence > 0
         pace = np.ones(self._shape)
         pace[binary_dilation(occupied, np.ones((3, 3, 3)))] = BESIDE_PACE
-        pace[occupied] = BLOCKED_PACE
+        pace[occupied | ~self._extent.holds(self._centres)] = BLOCKED_PACE
         spacing = CELL_M * np.array([1.0, 1.0, CLIMB_COST])
         to_front = np.asarray(skfmm.travel_time(self._front, pace, dx=spacing))
         self._to_go = CELL_M + np.where(self._front > 0, to_front, self._front)

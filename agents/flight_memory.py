@@ -26,6 +26,12 @@ MOTION_GROUP_M = 0.6
 MOTION_KEEP_S = 1.0
 """What moved is carried on for this long after it was last seen."""
 MAX_MOVER_MPS = 6.0
+EDGE_PX = 0.25
+"""A view's edges are blurred by its pixels: what is new must be new this far to all sides, in pixels ..."""
+EDGE_LAG_PX = 0.6
+"""... and has on average advanced by so much less than the way to the nearest point seen before."""
+TRACK_GAP_M = 0.3
+"""A moving point carried on into the view stays one where a surface is this near."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class View:
         state: The camera at the estimate's capture time.
         depth: (h, w) planar depth in metres, ``inf`` where nothing was measured within range.
         points: (N, 3) obstacle points in the odometry frame.
+        beyond: (M, 3) points beyond the range.
         half_width: Tangent of half the horizontal field of view.
         readout_s: Time that the rolling shutter takes from the first row to the last.
     """
@@ -62,12 +69,13 @@ class View:
     state: CameraState
     depth: Array
     points: Array
+    beyond: Array
     half_width: float
     readout_s: float
 
     @classmethod
     def of_depth(cls, depth: NDArray[np.float32], camera: Camera, state: CameraState, range_m: float) -> View:
-        """Thin ``depth`` (H, W) (0 for none) and place its points nearer than ``range_m``.
+        """Thin ``depth`` (H, W) (0 for none) and place its points, nearer than ``range_m`` and beyond.
 
         A rolling shutter reads each row at its own time; its points are placed by the camera's motion then.
         """
@@ -78,7 +86,7 @@ class View:
         blocks = np.where(blocks > NEAR_M, blocks, np.inf)
         nearest = blocks.argmin(1)
         z = blocks[np.arange(h * w), nearest].astype(np.float64)
-        hit = np.flatnonzero(z < range_m)
+        hit = np.flatnonzero(z < np.inf)
         rows = hit // w * block + nearest[hit] // block + 0.5
         columns = hit % w * block + nearest[hit] % block + 0.5
         focal = camera.focal_px * depth.shape[1] / camera.width
@@ -87,7 +95,9 @@ class View:
         delay = ((rows / depth.shape[0] - 0.5) * camera.readout_s)[:, None]
         points = points + delay * np.cross(state.rate, points)
         points = points @ state.rotation.T + state.position + delay * state.velocity
-        return cls(state, z.reshape(h, w), points, float(np.tan(camera.hfov_rad / 2)), camera.readout_s)
+        near = z[hit] < range_m
+        half_width = float(np.tan(camera.hfov_rad / 2))
+        return cls(state, z.reshape(h, w), points[near], points[~near], half_width, camera.readout_s)
 
     def depth_at(self, points: Array) -> tuple[Array, Array]:
         """Planar depth of ``points`` (N, 3) from this view, and the depth measured there.
@@ -112,6 +122,11 @@ class View:
         measured = np.full(len(points), np.nan)
         measured[inside] = self.depth[row[inside], column[inside]]
         return z, measured
+
+    @property
+    def pixel(self) -> float:
+        """Width of a pixel of ``depth``, per metre of distance."""
+        return 2 * self.half_width / self.depth.shape[1]
 
     def sees_free(self, points: Array) -> NDArray[np.bool_]:
         """Whether this view sees each of ``points`` (N, 3) as free, (N,)."""
@@ -154,8 +169,7 @@ class SpaceMemory:
             stale = z < measured + 0.05 * z + 0.15
             keep = ~stale & (view.state.time_s - times < self.keep_s)
             points, times = points[keep], times[keep]
-            cells = np.floor(points / 0.12).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])
-            first = np.unique(cells, return_index=True)[1]
+            first = first_of_cells(points, 0.12)
             self._old, self._old_times = points[first], times[first]
         self.newest = view
         self._recent.append(view)
@@ -163,14 +177,18 @@ class SpaceMemory:
         self._track(view, previous, reference)
 
     def _track(self, view: View, previous: View | None, reference: View) -> None:
-        """Find what moves in ``view`` and carry on what moved before and is now beside it."""
+        """Find what moves in ``view`` and carry on what moved before."""
+        now = view.state.time_s
+        found, speeds = moving_points(view, reference)
         (points, velocity), times = self.moving, self._moving_times
         if previous is not None:
-            points = points + (view.state.time_s - previous.state.time_s) * velocity
-        unseen = np.isnan(view.depth_at(points)[1]) & (view.state.time_s - times < MOTION_KEEP_S)
-        found, speeds = moving_points(view, reference)
-        self.moving = np.concatenate([found, points[unseen]]), np.concatenate([speeds, velocity[unseen]])
-        self._moving_times = np.append(np.full(len(found), view.state.time_s), times[unseen])
+            points = points + (now - previous.state.time_s) * velocity
+        z, measured = view.depth_at(points)
+        kept = (np.isnan(measured) | (np.abs(z - measured) < TRACK_GAP_M)) & (now - times < MOTION_KEEP_S)
+        if len(found):
+            kept &= cKDTree(found).query(points)[0] > MOTION_GROUP_M
+        self.moving = np.concatenate([found, points[kept]]), np.concatenate([speeds, velocity[kept]])
+        self._moving_times = np.append(np.full(len(found), now), times[kept])
 
 
 def moving_points(view: View, reference: View) -> tuple[Array, Array]:
@@ -185,14 +203,29 @@ def moving_points(view: View, reference: View) -> tuple[Array, Array]:
     nothing = np.zeros((0, 3)), np.zeros((0, 3))
     if span_s < MOTION_SPAN_S / 3 or not len(reference.points):
         return nothing
+    right, down = reference.state.rotation[:, 0], reference.state.rotation[:, 1]
     z, measured = reference.depth_at(view.points)
-    points = view.points[z < measured - MOTION_GAP_M]
+    edge = (EDGE_PX * reference.pixel * z)[:, None]
+    for aside in (right + down, right - down, down - right, -right - down):
+        beside = reference.depth_at(view.points + edge * aside)[1]
+        measured = np.fmin(measured, beside)
+    new = z < measured - MOTION_GAP_M
+    points = view.points[new]
     if not len(points):
         return nothing
     _, nearest = cKDTree(reference.points).query(points)
     advance = points - reference.points[nearest]
+    length = np.linalg.norm(advance, axis=1)
+    lag = EDGE_LAG_PX * reference.pixel * z[new]
+    advance *= np.maximum(0.0, 1 - lag / np.maximum(length, 1e-9))[:, None]
     near = np.linalg.norm(points[:, None] - points[None], axis=2) < MOTION_GROUP_M
     velocity = 2 * (near @ advance) / near.sum(1, keepdims=True) / span_s
     speed = np.linalg.norm(velocity, axis=1, keepdims=True)
     keep = near.sum(1) > 2
     return points[keep], (velocity * np.minimum(1, MAX_MOVER_MPS / np.maximum(speed, 1e-9)))[keep]
+
+
+def first_of_cells(points: Array, cell_m: float) -> NDArray[np.intp]:
+    """Indices of the first of ``points`` (N, 3) in each occupied cell of a grid."""
+    cells = np.floor(points / cell_m).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])
+    return np.unique(cells, return_index=True)[1]

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from asyncmde_sim.agents.flight_memory import first_of_cells
+
 Array = NDArray[np.float64]
 
 STEP_S = 0.1
@@ -72,14 +74,8 @@ def free_reach(directions: Array, position: Array, points: Array, radius_m: floa
     """
     if not len(points):
         return np.full(len(directions), limit_m)
-    offsets = (thinned(points, 2 * radius_m / 3) - position).astype(np.float32)
+    offsets = (points[first_of_cells(points, 2 * radius_m / 3)] - position).astype(np.float32)
     along = directions.astype(np.float32) @ offsets.T
     across = np.einsum("ij,ij->i", offsets, offsets)[None] - along * along
     blocked = (along > 0) & (across < radius_m * radius_m)
     return np.where(blocked, along, limit_m).min(1).astype(np.float64)
-
-
-def thinned(points: Array, cell_m: float) -> Array:
-    """One of ``points`` (N, 3) for each occupied cell of a grid."""
-    cells = np.floor(points / cell_m).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])
-    return points[np.unique(cells, return_index=True)[1]]

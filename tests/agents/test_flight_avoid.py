@@ -10,8 +10,8 @@ import pytest
 
 from asyncmde_sim.agents import Agent
 from asyncmde_sim.agents.flight_avoid import FlightAvoidAgent
-from asyncmde_sim.agents.flight_map import CourseMap
-from asyncmde_sim.agents.flight_memory import CameraState, SpaceMemory, View
+from asyncmde_sim.agents.flight_map import CourseMap, Extent
+from asyncmde_sim.agents.flight_memory import CameraState, SpaceMemory, View, moving_points
 from asyncmde_sim.agents.flight_plan import free_reach, predict
 from asyncmde_sim.agents.straight import StraightAgent
 from asyncmde_sim.envs.quadrotor import Quadrotor
@@ -213,6 +213,52 @@ def test_what_moved_away_is_forgotten_at_the_next_look_and_the_rest_when_old():
     assert near(), "out of sight is not gone"
     memory.add(view(Pillars(), camera_state(1.4, yaw=2.5)))
     assert not near(), "forgotten with time"
+
+
+def test_there_is_no_way_beyond_the_walls_and_below_the_floor_that_were_seen():
+    course = CourseMap(np.zeros(3), np.array([9.0, 0.0, 0.0]))
+    walls = Pillars([(x, y, 0.3) for x in np.arange(-20.0, 30.0, 0.5) for y in (-2.5, 2.5)])
+    for yaw in (0.0, 1.2, -1.2):
+        course.add(view(walls, camera_state(yaw=yaw)))
+    course.refresh()
+    inside, outside, below = course.to_go(np.array([[4.0, 1.0, 0.0], [4.0, 4.0, 0.0], [4.0, 0.0, -2.5]]))
+    assert inside < 6.0
+    assert outside > 3 * inside and below > 3 * inside
+
+
+def test_an_extent_holds_what_was_seen_and_the_room_of_its_places_and_no_more():
+    extent = Extent(np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 0.0]]))
+    grid = np.stack(np.meshgrid([-2.0, 2.0, 6.0], [-3.0, 0.0, 3.0], [-2.0, 0.0, 2.0], indexing="ij"), -1)
+    assert extent.holds(grid).sum() == 1
+    extent.add(grid.reshape(-1, 3))
+    assert extent.holds(grid).all()
+
+
+def test_a_wall_seen_at_a_grazing_angle_keeps_no_holes():
+    course = CourseMap(np.zeros(3), np.array([9.0, 0.0, 0.0]))
+    wall = Pillars([(4.5, 41.0, 40.0)])
+    for step in range(30):
+        course.add(view(wall, camera_state(0.1 * step, x=0.05 * step, yaw=0.3)))
+    course.refresh()
+    beyond, before = course.to_go(np.array([[4.5, 1.8, 0.0], [4.5, 0.0, 0.0]]))
+    assert before < 5.0 and beyond > before + 1.0
+
+
+@pytest.mark.parametrize("speed", [1.5, 2.5, 3.5])
+def test_a_moving_edge_has_the_velocity_of_what_moves(speed):
+    span, y = 0.12, -0.3
+    views = [
+        view(Pillars([(2.5, y + speed * time, 0.25)]), camera_state(time, x=0.3 * time))
+        for time in (0.0, span)
+    ]
+    points, velocity = moving_points(views[1], views[0])
+    assert len(points) > 10
+    assert velocity[:, 1].mean() == pytest.approx(speed, abs=0.6)
+
+
+def test_a_turn_makes_nothing_move():
+    views = [view(PILLARS, camera_state(0.12 * k, x=0.4 * k, yaw=0.25 * k)) for k in (0, 1)]
+    assert len(moving_points(views[1], views[0])[0]) < 5
 
 
 def test_rolling_shutter_rows_are_placed_where_the_camera_was():
