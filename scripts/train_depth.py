@@ -73,7 +73,7 @@ class _Training:
     recipe: str = "cpu"
     """Name of a shipped recipe, or a JSON file."""
     start: Path | None = None
-    """Folder of weights to go on from instead of what the step starts with."""
+    """Folder of weights to go on from instead of the usual start (``align`` takes those of --out)."""
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
     """Where to train: cuda (the default if there is a GPU) or cpu."""
     seed: int = 0
@@ -123,7 +123,7 @@ class _Training:
 
     def align(self) -> None:
         """Align the slow path to the control."""
-        model, control = load_network("slow", self.start or self.out), load_network("fast-only", self.out)
+        model, control = load_network("slow", self.out), load_network("fast-only", self.out)
         save = partial(self.save, model, "slow")
         align(model, control, self.views, FIT_STEPS, self.schedule("align"), self.seed + 2, save)
 
@@ -135,12 +135,15 @@ class _Training:
             model = load_network("fast", self.start)
         else:
             fast_training.start_from(model, load_network("fast-only", self.out))
-        gates, everything, save = (
-            self.schedule("gates"),
-            self.schedule("fast"),
-            partial(self.save, model, "fast"),
+        fast_training.train_fast(
+            model,
+            teacher,
+            self.ten_frame_clips,
+            gates=self.schedule("gates"),
+            everything=self.schedule("fast"),
+            seed=self.seed + 3,
+            save=partial(self.save, model, "fast"),
         )
-        fast_training.train_fast(model, teacher, self.ten_frame_clips, gates, everything, self.seed + 3, save)
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,8 @@ class All(_Training):
     """Rounds of four scenes to render at most."""
     workers: int = 2
     """Processes that render."""
+    wait_for: int = 1
+    """Shards to wait for before the training starts."""
 
     def run(self) -> None:
         """Render beside the training, and stop rendering with it."""

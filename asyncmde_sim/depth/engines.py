@@ -44,6 +44,13 @@ def _at_image_size(depth: Tensor, image: Image) -> Depth:
     return resize(depth[:, None], image.shape[:2])[0, 0].numpy()
 
 
+def _estimate(model: Callable[[Tensor], Tensor], image: Image, size: tuple[int, int]) -> Depth:
+    """Depth (H, W) that a network without state gives for one image (H, W, 3)."""
+    with fast_precision():
+        depth = model(network_input(image, size))
+    return _at_image_size(depth, image)
+
+
 @dataclass(frozen=True)
 class TorchSlowEngine:
     """The slow path under torch on the CPU.
@@ -66,9 +73,7 @@ class TorchSlowEngine:
     @torch.inference_mode()
     def run(self, image: Image) -> Depth:
         """Depth (H, W) of one image (H, W, 3)."""
-        with fast_precision():
-            depth = self.model(network_input(image, self.size))
-        return _at_image_size(depth, image)
+        return _estimate(self.model, image, self.size)
 
     @torch.inference_mode()
     def memory(self, image: Image) -> Memory:
@@ -109,9 +114,7 @@ class TorchSingleEngine:
     @torch.inference_mode()
     def run(self, image: Image) -> Depth:
         """Depth (H, W) of one image (H, W, 3)."""
-        with fast_precision():
-            depth = self.model(network_input(image, self.size))
-        return _at_image_size(depth, image)
+        return _estimate(self.model, image, self.size)
 
 
 @dataclass(frozen=True)

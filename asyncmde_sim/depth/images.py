@@ -15,7 +15,7 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 images (B, H, W, 3) to normalised float32 (B, 3, H, W)."""
+    """Images (B, H, W, 3) of grey levels 0 to 255 to normalised float32 (B, 3, H, W)."""
     mean = torch.tensor(IMAGE_MEAN, device=images.device)
     std = torch.tensor(IMAGE_STD, device=images.device)
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)

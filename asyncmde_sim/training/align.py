@@ -39,9 +39,9 @@ def fit_neck(
         images = views_batch.images.flatten(0, 1)
         pairs = zip(model.levels(images), control.features(images), strict=True)
         sums = [_moments(level, resize(target, level.shape[-2:])) for level, target in pairs]
-        moments = [
-            (xx + a, xy + b, yy + c) for (xx, xy, yy), (a, b, c) in zip(moments or sums, sums, strict=True)
-        ]
+        if moments:
+            sums = [(xx + a, xy + b, yy + c) for (xx, xy, yy), (a, b, c) in zip(moments, sums, strict=True)]
+        moments = sums
     unexplained = []
     for conv, (xx, xy, yy) in zip(model.neck, moments, strict=True):
         ridge = RIDGE * xx.diagonal().mean() * torch.eye(len(xx), dtype=xx.dtype, device=xx.device)

@@ -115,13 +115,13 @@ def _clear_motion(
     backend: SceneBackend, recipe: ClipRecipe, times: NDArray[np.float64], rng: np.random.Generator
 ) -> RigidMotion:
     lift = np.array([0, 0, recipe.camera_height_m])
-    camera = Rotation.from_euler("Y", -recipe.camera_pitch_up_rad).as_matrix() @ BODY_TO_CAMERA
+    mount = Rotation.from_euler("Y", -recipe.camera_pitch_up_rad).as_matrix() @ BODY_TO_CAMERA
     for _ in range(MAX_TRIES):
         position = backend.sample_free(rng, recipe.body, 1, margin_m=0.02)[0] + lift
         yaw, (roll, pitch) = rng.uniform(-np.pi, np.pi), rng.normal(0, 1, 2) * recipe.tilt_std_rad
         body = Rotation.from_euler("ZYX", [yaw, pitch, roll]).as_matrix()
         pose = np.eye(4)
-        pose[:3, :3] = body @ camera
+        pose[:3, :3] = body @ mount
         pose[:3, 3] = position
         speed = rng.uniform(0, recipe.max_speed_mps)
         heading = np.array([1.0, 0.0, 0.0])
@@ -131,7 +131,7 @@ def _clear_motion(
         rates = np.array([recipe.max_tilt_rate_radps, recipe.max_tilt_rate_radps, recipe.max_yaw_rate_radps])
         rates = rng.uniform(-1, 1, 3) * rng.uniform(0, 1) * rates
         motion = RigidMotion(
-            pose, Rotation.from_euler("Z", yaw).as_matrix() @ (heading * speed), camera.T @ rates
+            pose, Rotation.from_euler("Z", yaw).as_matrix() @ (heading * speed), mount.T @ rates
         )
         if backend.range_along(position[None], pose[None, :3, 2])[0] < MIN_AHEAD_M:
             continue

@@ -91,20 +91,22 @@ class ClipPool:
 
 def _collate(images: Tensor, depth: Tensor, rng: torch.Generator, shrink: int, max_depth_m: float) -> Batch:
     clips, frames = depth.shape[:2]
-    flat = normalise(_recoloured(images, rng).flatten(0, 1)).unflatten(0, (clips, frames))
+    flat = normalise(_recoloured(images, rng).flatten(0, 1))
     depth = depth.float()
     if shrink > 1:
-        flat = avg_pool2d(flat.flatten(0, 1), shrink).unflatten(0, (clips, frames))
+        flat = avg_pool2d(flat, shrink)
         depth = depth[..., shrink // 2 :: shrink, shrink // 2 :: shrink]
+    images = flat.unflatten(0, (clips, frames))
     mirrored = (torch.rand(clips, generator=rng) < 0.5).to(depth.device)
-    flat = torch.where(mirrored[:, None, None, None, None], flat.flip(-1), flat)
+    images = torch.where(mirrored[:, None, None, None, None], images.flip(-1), images)
     depth = torch.where(mirrored[:, None, None, None], depth.flip(-1), depth)
-    return Batch(flat, depth, (depth > 1e-3) & (depth < max_depth_m))
+    return Batch(images, depth, (depth > 1e-3) & (depth < max_depth_m))
 
 
 def _recoloured(images: Tensor, rng: torch.Generator) -> Tensor:
     """Clips (B, T, H, W, 3) as float grey levels, each with a random colour cast, contrast and brightness."""
-    shape = (len(images), 1, 1, 1, 3)
-    gain = 0.08 * torch.randn(shape, generator=rng) + 0.12 * torch.randn(shape[:4], generator=rng)[..., None]
-    offset = 6.0 * torch.randn(shape[:4], generator=rng)[..., None]
+    each = (len(images), 1, 1, 1, 1)
+    cast = 0.08 * torch.randn((*each[:4], 3), generator=rng)
+    gain = cast + 0.12 * torch.randn(each, generator=rng)
+    offset = 6.0 * torch.randn(each, generator=rng)
     return (images * gain.exp().to(images.device) + offset.to(images.device)).clamp(0, 255)

@@ -10,6 +10,7 @@ import torch
 from asyncmde_sim.depth import load_engines
 from asyncmde_sim.depth.engines import TorchSlowEngine
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
+from asyncmde_sim.depth.images import network_input
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.depth.weights import WeightsConfig, find_weights, load_network, read_config, save_network
 
@@ -46,6 +47,14 @@ def test_engines_give_depth_at_the_images_size_and_are_kept(folder: Path) -> Non
     assert trust.shape == (16, 24) and 0 <= trust.min() <= trust.max() <= 1
     again, _, _ = engines.fast.run(image, engines.fast.refreshed(None, memory))
     assert np.array_equal(again, fast_depth)
+
+
+def test_the_engines_precision_changes_depth_by_little(folder: Path) -> None:
+    engines = load_engines(str(folder))
+    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        exact = engines.slow.model(network_input(image, engines.size))[0].numpy()
+    assert np.median(np.abs(engines.slow.run(image) / exact - 1)) < 0.01
 
 
 def test_an_image_of_another_kind_is_refused(folder: Path) -> None:
