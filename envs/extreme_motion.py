@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyncmde_sim.envs.base import EpisodePlan, NavigationEnv, NoEpisodeError
-from asyncmde_sim.envs.obstacles import draw_obstacles
+from asyncmde_sim.envs.obstacles import draw_runners
 from asyncmde_sim.envs.paths import Way, geodesic_path
 from asyncmde_sim.envs.quadrotor import Disturbance, DisturbanceParameters, Quadrotor
 from asyncmde_sim.envs.robots import make_quad
@@ -33,7 +33,7 @@ PARTS = 2
 
 
 class ExtremeMotion(NavigationEnv):
-    """A quadrotor races through a hall, past obstacles that swing and slide, in gusts and under kicks.
+    """A quadrotor races through a hall, past obstacles that run across its way, in gusts and under kicks.
 
     The four actions are velocities forward, left and up in the yaw-levelled body frame and the yaw rate, as
     fractions of the top speed and top yaw rate; a command faster than the top speed is shortened to it. An
@@ -44,8 +44,8 @@ class ExtremeMotion(NavigationEnv):
     time limit is 2.5 times the shortest path at top speed plus 2 s, so creeping does not arrive.
 
     Args:
-        difficulty: 0 to 1: density of clutter, number and speed of the moving obstacles, strength of gusts,
-            rate and strength of kicks.
+        difficulty: 0 to 1: density of clutter, number of the moving obstacles and how late they
+            start, strength of gusts, rate and strength of kicks.
         max_speed_mps: Top speed; None is the robot's default.
         camera: The camera; None is the robot's own.
         **options: See ``NavigationEnv``.
@@ -75,9 +75,10 @@ class ExtremeMotion(NavigationEnv):
         start, goal, field = self._start_and_goal(rng)
         path = geodesic_path(field, start, goal, flies=True)
         way = Way(np.array([start, goal]) if path is None else path)
-        count = round((0.1 + 0.4 * self.difficulty) * way.length)
-        speeds = (1.0 + 2.0 * self.difficulty, 2.0 + 4.0 * self.difficulty)
-        self._obstacles = draw_obstacles(self.backend, way, count, speeds, rng)
+        count = round(0.4 * self.difficulty * way.length)
+        lead = (1.4 - 0.8 * self.difficulty, 1.8 - 0.8 * self.difficulty)
+        self._runners = draw_runners(self.backend, way, count, lead, rng)
+        self._set_off_s = [math.inf] * len(self._runners)
         yaw = math.atan2(*(goal - start)[1::-1]) + rng.uniform(-0.3, 0.3)
         self._quad = Quadrotor(start, yaw)
         self._disturbance = Disturbance(self.disturbance, np.random.default_rng(rng.integers(2**62)))
@@ -95,10 +96,13 @@ class ExtremeMotion(NavigationEnv):
             self._quad.step(command, self.dt_s / PARTS, wind, push, substeps=8 // PARTS)
             motion = self._quad.motion
             states.append(BodyState(motion.pose, motion.linear_velocity, motion.angular_velocity))
+        for index, runner in enumerate(self._runners):
+            if self._set_off_s[index] == math.inf and runner.is_set_off_by(states[-1]):
+                self._set_off_s[index] = self.time_s + self.dt_s
         return states
 
     def _movers_at(self, time_s: float) -> tuple[Mover, ...]:
-        return tuple(obstacle.at(time_s) for obstacle in self._obstacles)
+        return tuple(r.at(time_s - t) for r, t in zip(self._runners, self._set_off_s, strict=True))
 
     def _start_and_goal(
         self, rng: np.random.Generator

@@ -1,9 +1,12 @@
-"""Obstacles that move by a law of time: bags that swing from a pivot and panels that slide to and fro."""
+"""Obstacles that cross a robot's way when it comes near: they wait beside it until they are set off.
+
+What a robot can do against them is a matter of the time between seeing and acting; see Falanga, Kim and
+Scaramuzza, "How Fast Is Too Fast? The Role of Perception Latency in High-Speed Sense and Avoid" (RA-L 2019).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,166 +14,124 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from asyncmde_sim.envs.paths import Way
-from asyncmde_sim.envs.quadrotor import GRAVITY_MPS2
+from asyncmde_sim.envs.state import BodyState
 from asyncmde_sim.scenes.backend import Mover, RobotBody, SceneBackend
 from asyncmde_sim.scenes.camera import RigidMotion
 from asyncmde_sim.scenes.generate.movers import mover_mesh
 
-SWING_KINDS = ("bag", "ball")
-SLIDE_KIND = "panel"
+KINDS = ("bag", "ball", "panel")
 ATTEMPTS = 12
 """Places tried for each obstacle; a course too narrow for them all gets fewer."""
 SWEEP_GAP_M = 0.05
-ENDS_M = (3.0, 2.0)
+ENDS_M = (5.0, 3.0)
 """Along the way, no obstacle is nearer than this to the start and to the goal."""
+TRAVEL_M = (2.0, 3.0)
+"""Range of the length of a rail, whose middle lies on the way."""
+NEAR_M = 1.2
+"""A robot this near to the rail's plane sets the obstacle off however slow it is."""
 
 
 @dataclass(frozen=True)
-class Swing:
-    """A mesh that hangs from a pivot and swings in a vertical plane, as a small-angle pendulum.
+class Runner:
+    """A mesh that waits at one end of a level rail, runs to the other at constant speed, and stays there.
 
-    Args:
-        kind: Kind of its mesh, whose foot hangs ``length_m`` below the pivot.
-        pivot: World position of the pivot, (3,).
-        heading_rad: Direction in which it swings.
-        length_m: Distance from the pivot to the mesh's foot.
-        amplitude_rad: Largest angle from the vertical.
-        phase_rad: Phase at time 0.
-        haste: Factor on the natural frequency; above 1 it is driven.
-    """
-
-    kind: str
-    pivot: NDArray[np.float64]
-    heading_rad: float
-    length_m: float
-    amplitude_rad: float
-    phase_rad: float
-    haste: float = 1.0
-
-    @property
-    def frequency_radps(self) -> float:
-        """Angular frequency of the swing."""
-        return self.haste * math.sqrt(GRAVITY_MPS2 / self.length_m)
-
-    def at(self, time_s: float) -> Mover:
-        """The mesh at a time, with its exact velocity."""
-        phase = self.frequency_radps * time_s + self.phase_rad
-        angle = self.amplitude_rad * math.sin(phase)
-        rate = self.amplitude_rad * self.frequency_radps * math.cos(phase)
-        pose = np.eye(4)
-        pose[:3, :3] = Rotation.from_euler("ZY", [self.heading_rad, angle]).as_matrix()
-        pose[:3, 3] = self.pivot + pose[:3, :3] @ [0.0, 0.0, -self.length_m]
-        velocity = pose[:3, :3] @ [-rate * self.length_m, 0.0, 0.0]
-        return Mover(self.kind, RigidMotion(pose, velocity, np.array([0.0, rate, 0.0])))
-
-
-@dataclass(frozen=True)
-class Slide:
-    """A mesh that slides to and fro along a straight line, harmonically.
+    It is set off when a robot, at its present velocity, would cross the rail within ``lead_s``, the time in
+    which the mesh comes to the middle of the rail.
 
     Args:
         kind: Kind of its mesh.
-        centre: World position of its foot in the middle of the line, (3,).
-        heading_rad: Direction of the line, and of the mesh's y axis (its face looks across the line).
-        travel_m: Largest distance from the middle.
-        period_s: Time there and back.
-        phase_rad: Phase at time 0.
+        start: World position of the mesh's foot while it waits, (3,).
+        heading_rad: Direction in which it runs, and of the mesh's y axis (a panel's face looks across).
+        travel_m: Length of the rail.
+        lead_s: See above.
     """
 
     kind: str
-    centre: NDArray[np.float64]
+    start: NDArray[np.float64]
     heading_rad: float
     travel_m: float
-    period_s: float
-    phase_rad: float
+    lead_s: float
 
     @property
-    def frequency_radps(self) -> float:
-        """Angular frequency of the motion."""
-        return 2 * math.pi / self.period_s
+    def direction(self) -> NDArray[np.float64]:
+        """Unit vector (3,) in which it runs."""
+        return _level(self.heading_rad)
 
-    def at(self, time_s: float) -> Mover:
-        """The mesh at a time, with its exact velocity."""
-        frequency = self.frequency_radps
-        phase = frequency * time_s + self.phase_rad
-        along = np.array([math.cos(self.heading_rad), math.sin(self.heading_rad), 0.0])
+    @property
+    def speed_mps(self) -> float:
+        """Its speed once it runs."""
+        return self.travel_m / 2 / self.lead_s
+
+    def at(self, since_s: float) -> Mover:
+        """The mesh at a time since it was set off (negative: before), with its exact velocity."""
+        run_s = self.travel_m / self.speed_mps
+        runs = 0.0 <= since_s < run_s
         pose = np.eye(4)
         pose[:3, :3] = Rotation.from_euler("z", self.heading_rad - math.pi / 2).as_matrix()
-        pose[:3, 3] = self.centre + self.travel_m * math.sin(phase) * along
-        return Mover(self.kind, RigidMotion(pose, self.travel_m * frequency * math.cos(phase) * along))
+        pose[:3, 3] = self.start + self.speed_mps * min(max(since_s, 0.0), run_s) * self.direction
+        return Mover(self.kind, RigidMotion(pose, self.speed_mps * runs * self.direction))
+
+    def is_set_off_by(self, robot: BodyState) -> bool:
+        """Whether a robot is about to cross the rail."""
+        along = self.direction
+        across = np.array([-along[1], along[0], 0.0])
+        to_rail = float((self.start - robot.position) @ across)
+        closing = float(robot.velocity @ across)
+        if abs(to_rail) <= NEAR_M:
+            crossing = robot.position
+        elif to_rail * closing > 0 and to_rail / closing <= self.lead_s:
+            crossing = robot.position + to_rail / closing * robot.velocity
+        else:
+            return False
+        return bool(0.0 <= float((crossing - self.start) @ along) <= self.travel_m)
 
 
-Obstacle = Swing | Slide
-
-
-def draw_obstacles(
-    backend: SceneBackend, way: Way, count: int, speed_mps: tuple[float, float], rng: np.random.Generator
-) -> list[Obstacle]:
-    """Up to ``count`` obstacles that cross a way, evenly spread, clear of the scene over their whole sweep.
+def draw_runners(
+    backend: SceneBackend, way: Way, count: int, lead_s: tuple[float, float], rng: np.random.Generator
+) -> list[Runner]:
+    """Up to ``count`` obstacles that cross a way, evenly spread, clear of the scene over their whole run.
 
     Args:
         backend: The scene.
         way: The way that they cross.
         count: How many are wanted.
-        speed_mps: Range of their top speeds.
-        rng: Draws kinds, places, speeds and phases.
+        lead_s: Range of the warning that they give.
+        rng: Draws kinds, places, lengths and times.
     """
-    obstacles: list[Obstacle] = []
+    runners: list[Runner] = []
     low, high = ENDS_M[0], max(way.length - ENDS_M[1], ENDS_M[0])
     for index in range(count):
-        make: Callable[..., Obstacle] = _swing if rng.random() < 0.6 else _slide
+        kind = KINDS[int(rng.integers(len(KINDS)))]
+        half_height = float(mover_mesh(kind).bounds[1, 2]) / 2
         for _ in range(ATTEMPTS):
             along = low + (high - low) * (index + rng.uniform()) / count
             direction = way.direction(along, span_m=1.0)
-            heading = math.atan2(direction[1], direction[0]) + math.pi / 2 + rng.uniform(-0.5, 0.5)
-            obstacle = make(backend, way.position(along), heading, rng.uniform(*speed_mps), rng)
-            if _sweep_is_clear(backend, obstacle):
-                obstacles.append(obstacle)
+            side = math.pi / 2 * rng.choice([-1, 1])
+            heading = math.atan2(direction[1], direction[0]) + side + rng.uniform(-0.5, 0.5)
+            travel = rng.uniform(*TRAVEL_M)
+            start = way.position(along) - [0.0, 0.0, half_height] - travel / 2 * _level(heading)
+            runner = Runner(kind, start, heading, travel, rng.uniform(*lead_s))
+            if _run_is_clear(backend, runner):
+                runners.append(runner)
                 break
-    return obstacles
+    return runners
 
 
-def _swing(
-    backend: SceneBackend, middle: NDArray[np.float64], heading: float, speed: float, rng: np.random.Generator
-) -> Swing:
-    """A bag or ball that passes through ``middle``, hanging from the ceiling or from 2.5 m above."""
-    kind = SWING_KINDS[int(rng.integers(len(SWING_KINDS)))]
-    height = float(mover_mesh(kind).bounds[1, 2])
-    ceiling = float(backend.range_along(middle[None], np.array([[0.0, 0.0, 1.0]]))[0])
-    rise = max(min(ceiling, 2.5), height)
-    length = rise + height / 2
-    amplitude = rng.uniform(0.5, 0.8)
-    natural = amplitude * math.sqrt(GRAVITY_MPS2 * length)
-    phase = rng.uniform(0, 2 * math.pi)
-    pivot = middle + np.array([0.0, 0.0, rise])
-    return Swing(kind, pivot, heading, length, amplitude, phase, speed / natural)
+def _level(heading_rad: float) -> NDArray[np.float64]:
+    return np.array([math.cos(heading_rad), math.sin(heading_rad), 0.0])
 
 
-def _slide(
-    backend: SceneBackend, middle: NDArray[np.float64], heading: float, speed: float, rng: np.random.Generator
-) -> Slide:
-    """A panel whose middle passes through ``middle``."""
-    height = float(mover_mesh(SLIDE_KIND).bounds[1, 2])
-    travel = rng.uniform(0.8, 1.5)
-    phase = rng.uniform(0, 2 * math.pi)
-    centre = middle - np.array([0.0, 0.0, height / 2])
-    return Slide(SLIDE_KIND, centre, heading, travel, 2 * math.pi * travel / speed, phase)
-
-
-def _sweep_is_clear(backend: SceneBackend, obstacle: Obstacle) -> bool:
+def _run_is_clear(backend: SceneBackend, runner: Runner) -> bool:
     """Whether points spread over the mesh can move all the way without meeting the scene."""
-    bounds = mover_mesh(obstacle.kind).bounds
+    bounds = mover_mesh(runner.kind).bounds
     half = (bounds[1] - bounds[0]) / 2
     grid = np.array([[a, b, c] for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)])
     local = bounds.mean(axis=0) + grid * (half + SWEEP_GAP_M)
-    period = 2 * math.pi / obstacle.frequency_radps
-    poses = [obstacle.at(period * k / 16).motion.pose for k in range(17)]
-    points = np.array([local @ pose[:3, :3].T + pose[:3, 3] for pose in poses])
-    steps = np.diff(points, axis=0).reshape(-1, 3)
-    lengths = np.linalg.norm(steps, axis=1)
-    ranges = backend.range_along(points[:-1].reshape(-1, 3), steps / np.maximum(lengths, 1e-9)[:, None])
-    if (ranges < lengths).any():
+    pose = runner.at(0.0).motion.pose
+    points = local @ pose[:3, :3].T + pose[:3, 3]
+    ranges = backend.range_along(points, np.broadcast_to(runner.direction, points.shape))
+    if (ranges < runner.travel_m).any():
         return False
-    middles = points[::4, len(grid) // 2]
+    middles = points[len(grid) // 2] + np.linspace(0, runner.travel_m, 9)[:, None] * runner.direction
     radius = float(min(half[0], half[1]))
     return bool((backend.clearance(middles, RobotBody(radius, flies=True)) > SWEEP_GAP_M).all())

@@ -140,7 +140,7 @@ class _Training:
             teacher,
             self.ten_frame_clips,
             gates=self.schedule("gates"),
-            everything=self.schedule("fast"),
+            everything=self.schedule("fast") if "fast" in self.schedules else None,
             seed=self.seed + 3,
             save=partial(self.save, model, "fast"),
         )

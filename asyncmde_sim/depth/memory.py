@@ -53,7 +53,13 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _gate(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(2 * channels, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 1, 1))
+    """A gate over [previous; current] features, which starts from their difference and without a bias."""
+    both, out = nn.Conv2d(2 * channels, 64, 3, padding=1), nn.Conv2d(64, 1, 1)
+    with torch.no_grad():
+        previous, current = both.weight.split(channels, 1)
+        current.copy_(-previous)
+        out.get_parameter("bias").zero_()
+    return nn.Sequential(both, nn.ReLU(), out)
 
 
 class SpatialMemoryUnit(nn.Module):

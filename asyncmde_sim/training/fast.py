@@ -106,16 +106,22 @@ def train_fast(
     teacher: SlowPath,
     clips: ClipPool,
     gates: Schedule,
-    everything: Schedule,
+    everything: Schedule | None,
     seed: int,
     save: Callable[[], None],
 ) -> None:
-    """Train the fast path on clips: its gates alone first, then all of it; batch statistics stay fixed."""
+    """Train the fast path on clips: its gates alone first, then all of it, if that has a schedule.
+
+    Batch statistics stay fixed. Trained for a short time on few clips, all of it forgets what the control had
+    learned, and estimates worse than the control wherever the memory is of no use.
+    """
     to_device(teacher, clips.device)
     to_device(model, clips.device).eval()
     rng = torch.Generator().manual_seed(seed)
     smu = model.smu
     for schedule, trained in ((gates, nn.ModuleList([smu.gate1, smu.gate4])), (everything, model)):
+        if schedule is None:
+            continue
         model.requires_grad_(False)
         trained.requires_grad_(True)
         optimise(

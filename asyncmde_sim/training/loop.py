@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asyncmde_sim.depth.engines import fast_precision
 from asyncmde_sim.training.data import Batch
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
@@ -53,8 +54,8 @@ def to_device(model: Any, device: torch.device) -> Any:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """Where a forward pass runs: in bfloat16 on a GPU where that is safe, in full precision on a CPU."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    """Where a forward pass runs: in bfloat16 where the device computes in it and that is safe."""
+    return torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" else fast_precision()
 
 
 def load_recipe(name_or_file: str) -> dict[str, Any]:

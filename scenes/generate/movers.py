@@ -1,4 +1,4 @@
-"""Meshes of things that move: people, carts, and what swings or slides across a hall."""
+"""Meshes of things that move: people, carts, and what crosses a hall."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ _MAKERS: dict[str, Callable[[], Shape]] = {
 }
 
 MOVER_KINDS: tuple[str, ...] = tuple(_MAKERS)
-"""People and carts stand on the floor; ``bag``, ``ball`` and ``panel`` hang or slide in halls."""
+"""People and carts stand on the floor; ``bag``, ``ball`` and ``panel`` run across halls."""
 
 
 def _known(kind: str) -> None:

@@ -153,7 +153,7 @@ def test_recipes_are_known_by_name() -> None:
     for name in ("cpu", "gpu"):
         recipe = load_recipe(name)
         assert all(SlowStage(**stage).steps for stage in recipe.pop("slow"))
-        assert set(recipe) == {"distil", "fast-only", "align", "gates", "fast"}
+        assert set(recipe) - {"fast"} == {"distil", "fast-only", "align", "gates"}
         assert all(Schedule(**schedule).steps for schedule in recipe.values())
     with pytest.raises(FileNotFoundError, match=r"no recipe 'x'.*cpu"):
         load_recipe("x")
@@ -234,9 +234,11 @@ def test_all_three_networks_learn_the_ramp(folder: Path, capsys: pytest.CaptureF
     path = FastPath()
     fast.start_from(path, single)
     gate, decoder = path.smu.gate1[0].weight.clone(), path.decoder.head.conv1.weight.clone()
-    fast.train_fast(path, slow, clips, short, short, 0, lambda: saved.append(4))
-    assert saved == [1, 1, 1, 2, 3, 4, 4]
+    fast.train_fast(path, slow, clips, short, None, 0, lambda: saved.append(4))
     assert not torch.equal(gate, path.smu.gate1[0].weight)
+    assert torch.equal(decoder, path.decoder.head.conv1.weight)
+    fast.train_fast(path, slow, clips, short, short, 0, lambda: saved.append(4))
+    assert saved == [1, 1, 1, 2, 3, 4, 4, 4]
     assert not torch.equal(decoder, path.decoder.head.conv1.weight)
     losses = [
         float(line.split()[3]) for line in capsys.readouterr().out.splitlines() if line.startswith("step")
