@@ -76,7 +76,7 @@ class ExtremeMotion(NavigationEnv):
         path = geodesic_path(field, start, goal, flies=True)
         way = Way(np.array([start, goal]) if path is None else path)
         count = round(0.4 * self.difficulty * way.length)
-        lead = (1.4 - 0.8 * self.difficulty, 1.8 - 0.8 * self.difficulty)
+        lead = (1.3 - 0.8 * self.difficulty, 1.7 - 0.8 * self.difficulty)
         self._runners = draw_runners(self.backend, way, count, lead, rng)
         self._set_off_s = [math.inf] * len(self._runners)
         yaw = math.atan2(*(goal - start)[1::-1]) + rng.uniform(-0.3, 0.3)
