@@ -28,7 +28,7 @@ def foot(runner: Runner, since_s: float) -> np.ndarray:
 
 
 def test_it_waits_runs_at_constant_speed_and_stays():
-    end = RUNNER.start + [0.0, 2.4, 0.0]
+    end = RUNNER.start + np.array([0.0, 2.4, 0.0])
     np.testing.assert_allclose(foot(RUNNER, -math.inf), RUNNER.start)
     np.testing.assert_allclose(foot(RUNNER, RUNNER.lead_s), (RUNNER.start + end) / 2, atol=1e-12)
     np.testing.assert_allclose(foot(RUNNER, 100.0), end)
@@ -72,10 +72,10 @@ def test_drawn_runners_cross_the_way_and_nothing_else(backend):
     on_way = way.position(np.linspace(0, way.length, 500))
     for runner in runners:
         assert leads[0] <= runner.lead_s <= leads[1]
-        half = mover_mesh(runner.kind).bounds[1, 2] / 2
-        along = [foot(runner, t) + [0, 0, half] for t in np.linspace(0, 2 * runner.lead_s, 20)]
+        rise = np.array([0, 0, mover_mesh(runner.kind).bounds[1, 2] / 2])
+        along = [foot(runner, t) + rise for t in np.linspace(0, 2 * runner.lead_s, 20)]
         assert (backend.clearance(np.array(along), RobotBody(0.03, flies=True)) > 0).all()
-        middle = foot(runner, runner.lead_s) + [0, 0, half]
+        middle = foot(runner, runner.lead_s) + rise
         assert np.linalg.norm(on_way - middle, axis=1).min() < 0.05
     assert not draw_runners(backend, near, 6, leads, np.random.default_rng(0)), "a wall leaves them no room"
 
