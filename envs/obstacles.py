@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from asyncmde_sim.envs.paths import Way
-from asyncmde_sim.envs.state import BodyState
+from asyncmde_sim.envs.state import BodyState, yaw_pose
 from asyncmde_sim.scenes.backend import Mover, RobotBody, SceneBackend
 from asyncmde_sim.scenes.camera import RigidMotion
 from asyncmde_sim.scenes.generate.movers import mover_mesh
@@ -64,12 +63,11 @@ class Runner:
 
     def at(self, since_s: float) -> Mover:
         """The mesh at a time since it was set off (negative: before), with its exact velocity."""
-        run_s = self.travel_m / self.speed_mps
-        runs = 0.0 <= since_s < run_s
-        pose = np.eye(4)
-        pose[:3, :3] = Rotation.from_euler("z", self.heading_rad - math.pi / 2).as_matrix()
-        pose[:3, 3] = self.start + self.speed_mps * min(max(since_s, 0.0), run_s) * self.direction
-        return Mover(self.kind, RigidMotion(pose, self.speed_mps * runs * self.direction))
+        run_s = 2 * self.lead_s
+        velocity = self.speed_mps * self.direction
+        foot = self.start + min(max(since_s, 0.0), run_s) * velocity
+        pose = yaw_pose(foot, self.heading_rad - math.pi / 2)
+        return Mover(self.kind, RigidMotion(pose, velocity * (0.0 <= since_s < run_s)))
 
     def is_set_off_by(self, robot: BodyState) -> bool:
         """Whether a robot is about to cross the rail."""
