@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from asyncmde_sim.scenes.camera import Camera
 
@@ -218,7 +219,7 @@ def moving_points(view: View, reference: View) -> tuple[Array, Array]:
     length = np.linalg.norm(advance, axis=1)
     lag = EDGE_LAG_PX * reference.pixel * z[new]
     advance *= np.maximum(0.0, 1 - lag / np.maximum(length, 1e-9))[:, None]
-    near = np.linalg.norm(points[:, None] - points[None], axis=2) < MOTION_GROUP_M
+    near = (cdist(points, points) < MOTION_GROUP_M).astype(np.float64)
     velocity = 2 * (near @ advance) / near.sum(1, keepdims=True) / span_s
     speed = np.linalg.norm(velocity, axis=1, keepdims=True)
     keep = near.sum(1) > 2
