@@ -47,12 +47,17 @@ def open_folder(folder: Path, config: dict[str, Any]) -> None:
     """Make the folder, remove an earlier rollout's files from it and write ``config.json``.
 
     Raises:
-        OSError: It cannot be written.
+        ValueError: It cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
-    write_json(config, folder / "config.json")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        write_json(config, folder / "config.json")
+    except OSError as error:
+        raise ValueError(
+            f"cannot write results into {folder}: {error.strerror}, give another --out"
+        ) from error
 
 
 def discard_folder(folder: Path) -> None:

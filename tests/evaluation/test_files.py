@@ -49,3 +49,9 @@ def test_a_file_is_no_folder(tmp_path):
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ValueError, match="is a file"):
             check_folder(path)
+
+
+def test_a_folder_that_only_fails_when_it_is_made_is_named_too(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"cannot write results into .*below.*give another --out"):
+        open_folder(tmp_path / "file" / "below", {})
