@@ -1,82 +1,147 @@
-"""Score the depth networks by lag on test scenes of the three environments.
+"""Score the depth networks by lag: on test scenes of the three environments, or on recordings.
 
 python scripts/evaluate_depth.py
 python scripts/evaluate_depth.py --weights runs/weights --json-file figures.json
+python scripts/evaluate_depth.py --recordings ~/data/rgbd_dataset_freiburg1_rpy ~/data/redkitchen/seq-01
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from asyncmde_sim.depth import load_engines
-from asyncmde_sim.evaluation.depth_accuracy import SOURCES, score_by_lag
+from asyncmde_sim.evaluation.depth_accuracy import (
+    SOURCES,
+    DepthSequence,
+    clip_sequences,
+    recorded_sequence,
+    score_sequence_by_lag,
+    summarise,
+)
 from asyncmde_sim.evaluation.records import write_json
+from asyncmde_sim.recordings import open_recording
+from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import read_shards
 from asyncmde_sim.training.render import REGIMES, render_all, render_jobs
-
-CYCLE = 10
 
 
 @dataclass(frozen=True)
 class EvaluateDepth:
-    """Score the slow path, the fast path without memory and the asynchronous system, without alignment."""
+    """Score the slow path, the fast path without memory and the asynchronous system."""
 
+    recordings: tuple[Path, ...] = ()
+    """Folders of recordings (TUM RGB-D, Bonn, 7-Scenes, exported ScanNet, Sintel) instead of our scenes."""
     weights: str | None = None
     """Name or folder of weights; the shipped ones by default."""
+    interval: int = 10
+    """Frames from one refresh to the next."""
+    max_range_m: float = 20.0
+    """True depth at or beyond it does not count, metres."""
     split: str = "test"
     """Split of the scenes."""
     scenes: int = 10
     """Scenes of each environment."""
     clips: int = 5
-    """Clips a scene; each is one refresh cycle of 10 frames."""
+    """Clips a scene; each is one refresh cycle."""
     clip_folder: Path | None = None
     """Where to keep the rendered clips for another run; nowhere by default."""
     json_file: Path | None = None
     """File for the figures."""
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("interval", "scenes", "clips"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but it must be 1 or more")
+
     def run(self) -> None:
-        """Render, score, print a table, and write the figures."""
+        """Score everything, print the tables, and write the figures."""
+        engines = load_engines(self.weights)
+        _ = engines.slow, engines.fast, engines.single
+        figures: dict[str, dict] = {}
         with tempfile.TemporaryDirectory() as temporary:
-            folder = self.clip_folder or Path(temporary)
-            jobs = render_jobs(self.split, self.scenes, self.clips, CYCLE, self.seed, folder)
-            render_all(jobs, workers=2)
-            engines = load_engines(self.weights)
-            figures: dict[str, dict] = {}
-            for regime in REGIMES:
-                shards = read_shards(folder, prefix=f"{regime}-")
-                figures[regime] = score_by_lag(shards, engines, max_range_m=20.0).summary()
-        recoveries = [f["recovery"] for f in figures.values()]
-        mean = sum(recoveries) / len(recoveries) if None not in recoveries else None
-        _print(figures)
+            for group, sequences in self._groups(Path(temporary)):
+                scored = [
+                    score_sequence_by_lag(s, engines, self.interval, self.max_range_m)
+                    for s in track(list(sequences), group, console=Console(stderr=True))
+                ]
+                figures[group] = summarise(scored)
+        print_tables(figures)
         if self.json_file:
-            report = {"recovery": mean, "split": self.split, "cycle": CYCLE, "regimes": figures}
+            recoveries = [f["recovery"] for f in figures.values()]
+            report = {
+                "recovery": sum(recoveries) / len(recoveries) if None not in recoveries else None,
+                "split": None if self.recordings else self.split,
+                "interval": self.interval,
+                "groups": figures,
+            }
             write_json(report, self.json_file)
 
+    def _groups(self, temporary: Path) -> Iterator[tuple[str, Iterator[DepthSequence]]]:
+        if self.recordings:
+            for recording in [open_recording(folder) for folder in self.recordings]:
+                problems = list(recording.problems)
+                sequence = recorded_sequence(recording, problems.append)
+                if problems:
+                    print(
+                        f"{recording.name}: {len(problems)} problems: {'; '.join(problems[:5])}", flush=True
+                    )
+                yield recording.name, iter([sequence])
+            return
+        folder = self.clip_folder or temporary
+        jobs = render_jobs(self.split, self.scenes, self.clips, self.interval, self.seed, folder)
+        render_all(jobs, workers=2)
+        for regime in REGIMES:
+            yield regime, clip_sequences(read_shards(folder, prefix=f"{regime}-"), Camera())
 
-def _print(figures: dict[str, dict]) -> None:
-    table = Table("environment", "source", "delta1", "AbsRel", "delta1 at lag 0", "at lag 9", "recovery")
-    for regime, figure in figures.items():
+
+def print_tables(figures: dict[str, dict]) -> None:
+    """Cycle averages of every source, then async and fast by lag."""
+    table = Table(
+        "on", "source", "delta1", "AbsRel", "RMSE", "scaled δ1", "AbsRel", "TAE", "drift", "recovery"
+    )
+    for group, figure in figures.items():
         for source in SOURCES:
-            by_lag = figure["delta1_by_lag"][source]
+            metric, scaled = (figure["scores"][source][a] for a in ("none", "sequence"))
+            numbers = [
+                metric["delta1"],
+                metric["abs_rel"],
+                metric["rmse"],
+                scaled["delta1"],
+                scaled["abs_rel"],
+            ]
+            numbers += [figure["tae"][source], figure["scale_drift"][source]]
+            shown = ["" if n is None else f"{n:.3f}" for n in numbers]
             recovery = figure["recovery"] if source == "async" else None
-            table.add_row(
-                regime,
-                source,
-                f"{figure['delta1'][source]:.3f}",
-                f"{figure['abs_rel'][source]:.3f}",
-                f"{by_lag[0]:.3f}",
-                f"{by_lag[-1]:.3f}",
-                "" if recovery is None else f"{recovery:.0%}",
-            )
-    Console(width=98).print(table)
+            table.add_row(group, source, *shown, "" if recovery is None else f"{recovery:.0%}")
+    Console(width=110).print(table)
+    lags = Table("on", "delta1 at lag", *map(str, range(len(next(iter(figures.values()))["gain_by_lag"]))))
+    for group, figure in figures.items():
+        for source in SOURCES:
+            lags.add_row(group, source, *(f"{d:.3f}" for d in figure["delta1_by_lag"][source]))
+        lags.add_row(group, "async - fast", *(f"{g['mean']:+.3f}" for g in figure["gain_by_lag"]))
+        lags.add_row("", "95 % from", *(f"{g['low']:+.3f}" for g in figure["gain_by_lag"]))
+    Console(width=110).print(lags)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    try:
+        tyro.cli(EvaluateDepth, args=arguments, description=__doc__).run()
+    except (ValueError, OSError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    tyro.cli(EvaluateDepth, description=__doc__).run()
+    sys.exit(main())

@@ -1,80 +1,233 @@
 """Accuracy of the depth networks by lag: how the memory ages between two refreshes.
 
-A clip of N frames is one refresh cycle: the slow path fills the memory from the first frame, and the fast
-path runs on every frame, so frame ``i`` is seen at lag ``i``. All scores are metric (no alignment).
+The slow path fills the memory from every N-th frame and the fast path runs on every frame, so a frame is seen
+at a lag of 0 to N - 1, as the paper counts it: no latency is charged here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from asyncmde_sim.metrics.depth import DepthScores, score_frame
+from asyncmde_sim.metrics.depth import Alignment, scale_error, score_frames
+from asyncmde_sim.metrics.statistics import paired_bootstrap
+from asyncmde_sim.metrics.temporal import temporal_alignment_error
+from asyncmde_sim.recordings import Recording, UnreadableFrameError
 from asyncmde_sim.runtime.engines import Engines
+from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import Clips
 
 SOURCES = ("foundation", "fast", "async")
+ALIGNMENTS: tuple[Alignment, ...] = ("none", "sequence", "frame")
+MEASURES = ("abs_rel", "rmse", "delta1")
+MAX_WIDTH_PX = 320
+"""Recorded depth wider than this is scored on every second, third, ... pixel, its image reduced to those."""
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class LagScores:
-    """Mean ``abs_rel`` and ``delta1`` of each source at each lag, arrays (lags,), over ``clips`` clips."""
+class DepthSequence:
+    """Frames in time order.
 
-    clips: int
-    abs_rel: dict[str, NDArray[np.float64]]
-    delta1: dict[str, NDArray[np.float64]]
+    Args:
+        name: What errors call it.
+        images: T images (H, W, 3) uint8.
+        depths: T true depths (H, W) float32 metres, 0 for none.
+        poses: T poses 4x4 ``T_world_camera``, None where unknown.
+        camera_matrix: 3x3, pixel centres at integer coordinates.
+    """
 
-    def summary(self) -> dict[str, object]:
-        """The cycle averages, the values by lag, and the recovery of the delta1 gap, for JSON.
-
-        Recovery is (async - fast) / (foundation - fast), None where foundation is not above fast.
-        """
-        mean = {source: float(self.delta1[source].mean()) for source in SOURCES}
-        gap = mean["foundation"] - mean["fast"]
-        return {
-            "clips": self.clips,
-            "frames": self.clips * len(self.delta1["async"]),
-            "delta1": mean,
-            "abs_rel": {source: float(self.abs_rel[source].mean()) for source in SOURCES},
-            "recovery": (mean["async"] - mean["fast"]) / gap if gap > 0 else None,
-            "delta1_by_lag": {source: self.delta1[source].round(4).tolist() for source in SOURCES},
-            "abs_rel_by_lag": {source: self.abs_rel[source].round(4).tolist() for source in SOURCES},
-        }
+    name: str
+    images: Sequence[NDArray[np.uint8]]
+    depths: Sequence[NDArray[np.float32]]
+    poses: Sequence[Array | None]
+    camera_matrix: Array
 
 
-def score_by_lag(clips: Iterable[Clips], engines: Engines, max_range_m: float) -> LagScores:
-    """Score the slow path, the fast path without memory and the asynchronous system on clips of one length.
+@dataclass(frozen=True)
+class SequenceScores:
+    """The scores of one sequence.
+
+    Args:
+        lags: (T,) frames since the refresh.
+        scores: For each source (T, alignments, measures), NaN for a frame without true depth.
+        scale_errors: For each source (T,), see ``metrics.depth.scale_error``.
+        tae: For each source the mean temporal alignment error, NaN without poses.
+    """
+
+    lags: NDArray[np.int64]
+    scores: dict[str, Array]
+    scale_errors: dict[str, Array]
+    tae: dict[str, float]
+
+
+def clip_sequences(shards: Iterable[Clips], camera: Camera) -> Iterator[DepthSequence]:
+    """Each rendered clip as a sequence."""
+    matrix = camera.intrinsics - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+    for shard in shards:
+        for index, (images, depths, poses) in enumerate(
+            zip(shard.images, shard.depth, shard.poses, strict=True)
+        ):
+            yield DepthSequence(f"clip {index}", images, depths.astype(np.float32), list(poses), matrix)
+
+
+def recorded_sequence(
+    recording: Recording, on_problem: Callable[[str], None] = lambda problem: None
+) -> DepthSequence:
+    """A recording as a sequence; frames that cannot be read are left out and reported.
 
     Raises:
-        ValueError: There are no clips.
+        ValueError: No frame can be read.
     """
-    rows: list[list[dict[str, DepthScores]]] = []
-    for shard in clips:
-        for images, depth in zip(shard.images, shard.depth, strict=True):
-            rows.append(_score_clip(images, depth.astype(np.float32), engines, max_range_m))
-    if not rows:
-        raise ValueError("there are no clips to score: render some first")
+    images, depths, poses = [], [], []
+    stride = -(-recording.camera.width // MAX_WIDTH_PX)
+    for frame in recording.frames:
+        try:
+            data = recording.read(frame)
+        except UnreadableFrameError as error:
+            on_problem(str(error))
+            continue
+        if data.bad_pixels:
+            on_problem(f"{frame.depth_file.name} has {data.bad_pixels} pixels that are negative or no number")
+        depth = data.depth[::stride, ::stride]
+        image = Image.fromarray(data.image).resize(depth.shape[::-1], Image.Resampling.BOX)
+        images.append(np.asarray(image))
+        depths.append(depth)
+        poses.append(frame.T_world_camera)
+    if not images:
+        raise ValueError(f"recording {recording.name!r} has no frame that can be read: check the folder")
+    matrix = np.diag([1 / stride, 1 / stride, 1]) @ recording.camera.matrix
+    return DepthSequence(recording.name, images, depths, poses, matrix)
 
-    def mean(name: str) -> dict[str, NDArray[np.float64]]:
-        return {
-            source: np.array([[getattr(frame[source], name) for frame in row] for row in rows]).mean(axis=0)
+
+def score_sequence_by_lag(
+    sequence: DepthSequence, engines: Engines, interval: int, max_range_m: float
+) -> SequenceScores:
+    """Run all sources over a sequence, with a refresh at every ``interval``-th frame, and score them."""
+    if interval < 1:
+        raise ValueError(f"interval is {interval}, but a refresh needs at least 1 frame")
+    estimates = _estimates(sequence, engines, interval)
+    truths = sequence.depths
+    return SequenceScores(
+        np.arange(len(truths)) % interval,
+        {
+            source: np.stack([_table(maps, truths, max_range_m, a) for a in ALIGNMENTS], axis=1)
+            for source, maps in estimates.items()
+        },
+        {
+            source: np.array(
+                [
+                    np.nan if (error := scale_error(e, t, max_range_m)) is None else error
+                    for e, t in zip(maps, truths, strict=True)
+                ]
+            )
+            for source, maps in estimates.items()
+        },
+        {source: _mean_tae(maps, sequence, max_range_m) for source, maps in estimates.items()},
+    )
+
+
+def summarise(sequences: Sequence[SequenceScores]) -> dict[str, object]:
+    """What a table and a JSON file say: averages over the refresh cycle, and by lag.
+
+    A cycle average is the mean of the means at each lag. Recovery is (async - fast) / (foundation - fast) of
+    delta1 without alignment, None where foundation is not above fast. ``gain_by_lag`` is async - fast of
+    delta1 with its 95 % interval, paired by sequence (bootstrap).
+
+    Raises:
+        ValueError: There are no sequences.
+    """
+    if not sequences:
+        raise ValueError("there is nothing to score: give recordings, or render clips first")
+    lags = np.concatenate([s.lags for s in sequences])
+    cycle = range(int(lags.max()) + 1)
+
+    def by_lag(source: str) -> Array:
+        scores = np.concatenate([s.scores[source] for s in sequences])
+        return np.stack([np.nanmean(scores[lags == lag], axis=0) for lag in cycle])
+
+    tables = {source: by_lag(source) for source in SOURCES}
+    mean = {source: table.mean(axis=0) for source, table in tables.items()}
+    delta1 = {source: float(mean[source][0, 2]) for source in SOURCES}
+    gap = delta1["foundation"] - delta1["fast"]
+    return {
+        "sequences": len(sequences),
+        "frames": len(lags),
+        "delta1": delta1,
+        "abs_rel": {source: float(mean[source][0, 0]) for source in SOURCES},
+        "recovery": (delta1["async"] - delta1["fast"]) / gap if gap > 0 else None,
+        "scores": {
+            source: {
+                alignment: dict(zip(MEASURES, mean[source][i].tolist(), strict=True))
+                for i, alignment in enumerate(ALIGNMENTS)
+            }
             for source in SOURCES
-        }
+        },
+        "tae": {source: _mean([s.tae[source] for s in sequences]) for source in SOURCES},
+        "scale_drift": {
+            source: _mean([float(np.nanstd(s.scale_errors[source])) for s in sequences]) for source in SOURCES
+        },
+        "delta1_by_lag": {source: tables[source][:, 0, 2].round(4).tolist() for source in SOURCES},
+        "abs_rel_by_lag": {source: tables[source][:, 0, 0].round(4).tolist() for source in SOURCES},
+        "gain_by_lag": [_gain(sequences, lag) for lag in cycle],
+    }
 
-    return LagScores(len(rows), mean("abs_rel"), mean("delta1"))
 
-
-def _score_clip(
-    images: NDArray[np.uint8], depth: NDArray[np.float32], engines: Engines, max_range_m: float
-) -> list[dict[str, DepthScores]]:
-    state = engines.fast.refreshed(None, engines.slow.memory(images[0]))
-    scores = []
-    for image, truth in zip(images, depth, strict=True):
+def _estimates(
+    sequence: DepthSequence, engines: Engines, interval: int
+) -> dict[str, list[NDArray[np.float32]]]:
+    estimates: dict[str, list[NDArray[np.float32]]] = {source: [] for source in SOURCES}
+    state = None
+    for index, image in enumerate(sequence.images):
+        if index % interval == 0:
+            state = engines.fast.refreshed(state, engines.slow.memory(image))
         fused, state, _ = engines.fast.run(image, state)
-        estimates = {"foundation": engines.slow.run(image), "fast": engines.single.run(image), "async": fused}
-        scored = {source: score_frame(e, truth, max_range_m) for source, e in estimates.items()}
-        scores.append({source: s for source, s in scored.items() if s is not None})
-    return scores
+        now = {"foundation": engines.slow.run(image), "fast": engines.single.run(image), "async": fused}
+        for source, estimate in now.items():
+            estimates[source].append(estimate)
+    return estimates
+
+
+def _table(
+    estimates: Sequence[NDArray[np.float32]],
+    truths: Sequence[NDArray[np.float32]],
+    max_range_m: float,
+    alignment: Alignment,
+) -> Array:
+    """(T, measures)."""
+    scores = score_frames(estimates, truths, max_range_m, alignment)
+    rows = [[np.nan] * len(MEASURES) if s is None else [asdict(s)[m] for m in MEASURES] for s in scores]
+    return np.array(rows)
+
+
+def _mean_tae(estimates: Sequence[NDArray[np.float32]], sequence: DepthSequence, max_range_m: float) -> float:
+    errors = []
+    for i, (a, b) in enumerate(zip(sequence.poses, sequence.poses[1:], strict=False)):
+        if a is None or b is None:
+            continue
+        pair = (estimates[i], estimates[i + 1]), (sequence.depths[i], sequence.depths[i + 1])
+        error = temporal_alignment_error(*pair, (a, b), sequence.camera_matrix, max_range_m)
+        if error is not None:
+            errors.append(error)
+    return float(np.mean(errors)) if errors else float("nan")
+
+
+def _gain(sequences: Sequence[SequenceScores], lag: int) -> dict[str, float]:
+    pairs = []
+    for s in sequences:
+        at = s.lags == lag
+        means = [np.nanmean(s.scores[source][at, 0, 2]) for source in ("async", "fast") if at.any()]
+        if len(means) == 2 and np.isfinite(means).all():
+            pairs.append(means)
+    return {k: round(v, 4) for k, v in asdict(paired_bootstrap(*np.array(pairs).T)).items()}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """The mean of what is a number, None if nothing is."""
+    finite = [v for v in values if np.isfinite(v)]
+    return float(np.mean(finite)) if finite else None

@@ -47,7 +47,16 @@ def score_frame(
 def score_sequence(
     estimates: Sequence[Depth], truths: Sequence[Depth], max_range_m: float, alignment: Alignment = "none"
 ) -> DepthScores | None:
-    """Mean scores over the frames that have valid true depth; None if none has.
+    """Mean scores over the frames that have valid true depth; None if none has. See ``score_frames``."""
+    scores = score_frames(estimates, truths, max_range_m, alignment)
+    rows = [(s.abs_rel, s.rmse, s.delta1) for s in scores if s is not None]
+    return DepthScores(*np.mean(rows, axis=0).tolist()) if rows else None
+
+
+def score_frames(
+    estimates: Sequence[Depth], truths: Sequence[Depth], max_range_m: float, alignment: Alignment = "none"
+) -> list[DepthScores | None]:
+    """The scores of each frame of a sequence, None for one without valid true depth.
 
     Args:
         estimates: N maps (H, W), metres, 0 for none.
@@ -66,17 +75,29 @@ def score_sequence(
             f"{len(estimates)} estimates cannot be scored against {len(truths)} true maps: pair them"
         )
     pairs = [_valid_pixels(e, t, max_range_m) for e, t in zip(estimates, truths, strict=True)]
-    pairs = [(e, t) for e, t in pairs if len(t)]
-    if not pairs:
-        return None
-    if alignment == "frame":
-        pairs = [(_align(e, *_fit(e, t), max_range_m), t) for e, t in pairs]
-    elif alignment == "sequence":
-        scale, shift = _fit(np.concatenate([e for e, _ in pairs]), np.concatenate([t for _, t in pairs]))
-        pairs = [(_align(e, scale, shift, max_range_m), t) for e, t in pairs]
-    scores = np.array([_frame_scores(e, t, max_range_m) for e, t in pairs])
-    abs_rel, rmse, delta1 = scores.mean(axis=0)
-    return DepthScores(float(abs_rel), float(rmse), float(delta1))
+    whole = (1.0, 0.0)
+    if alignment == "sequence" and pairs:
+        whole = _fit(*(np.concatenate(maps) for maps in zip(*pairs, strict=True)))
+
+    def score(estimate: Depth, truth: Depth) -> DepthScores | None:
+        if not len(truth):
+            return None
+        if alignment != "none":
+            fit = whole if alignment == "sequence" else _fit(estimate, truth)
+            estimate = _align(estimate, *fit, max_range_m)
+        return DepthScores(*_frame_scores(estimate, truth, max_range_m))
+
+    return [score(e, t) for e, t in pairs]
+
+
+def scale_error(estimate: Depth, truth: Depth, max_range_m: float) -> float | None:
+    """The log of the median of estimate / truth of one frame: 0 where the scale is right, None if unknown.
+
+    Its standard deviation over a sequence is the drift of the scale.
+    """
+    pixels, true = _valid_pixels(estimate, truth, max_range_m)
+    there = pixels > MIN_DEPTH_M
+    return float(np.log(np.median(pixels[there] / true[there]))) if there.any() else None
 
 
 def _valid_pixels(estimate: Depth, truth: Depth, max_range_m: float) -> tuple[Depth, Depth]:

@@ -24,8 +24,8 @@ def temporal_alignment_error(
     """TAE of two consecutive frames, both ways (Video Depth Anything, arXiv 2501.12375, section 4.1).
 
     Each estimate is moved by the true poses into the other frame and compared with the estimate there, as the
-    mean of |moved - there| / there. Only what the other frame really sees again counts: points that are hidden
-    there, or have moved, are left out.
+    mean of |moved - there| / there. Only what the other frame really sees again counts: points that are
+    hidden there, or have moved, are left out.
 
     Args:
         estimates: Two maps (H, W), metres, 0 for none.

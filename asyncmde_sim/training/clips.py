@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from scipy.spatial.transform import Rotation
 from asyncmde_sim.scenes.backend import Mover, RobotBody, SceneBackend
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
 
+KINDS = ("images", "poses", "depth")
+"""The arrays of a shard, each a file; depth is written last."""
 BODY_TO_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Rotation of a camera (x right, y down, z forward) in a body (x forward, y left, z up)."""
 MAX_TRIES = 200
@@ -65,16 +67,27 @@ class ClipRecipe:
 
 @dataclass(frozen=True)
 class Clips:
-    """``images`` (N, T, H, W, 3) uint8 and ``depth`` (N, T, H, W) float16 metres, 0 for none."""
+    """N clips of T frames.
+
+    Args:
+        images: (N, T, H, W, 3) uint8.
+        depth: (N, T, H, W) float16 metres, 0 for none.
+        poses: (N, T, 4, 4) ``T_world_camera``.
+    """
 
     images: NDArray[np.uint8]
     depth: NDArray[np.float16]
+    poses: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        if self.images.shape[:-1] != self.depth.shape:
-            raise ValueError(
-                f"images {self.images.shape} and depth {self.depth.shape} do not belong together"
-            )
+        shapes = self.images.shape, self.depth.shape, self.poses.shape
+        if self.images.shape[:-1] != self.depth.shape or self.poses.shape != (*self.depth.shape[:2], 4, 4):
+            raise ValueError("images {}, depth {} and poses {} do not belong together".format(*shapes))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Clips]) -> Clips:
+        """Several sets of clips as one."""
+        return cls(**{kind: np.concatenate([getattr(part, kind) for part in parts]) for kind in KINDS})
 
 
 def render_clip(
@@ -104,7 +117,7 @@ def render_clip(
         now = [Mover(m.kind, _advanced(m.motion, time)) for m in movers]
         rendering = backend.render(camera, _advanced(motion, time), now, rng)
         images[0, index], depth[0, index] = rendering.rgb, rendering.depth
-    return Clips(images, depth)
+    return Clips(images, depth, motion.poses_at(times)[None])
 
 
 def _advanced(motion: RigidMotion, seconds: float) -> RigidMotion:
@@ -167,11 +180,11 @@ def _scatter_movers(
 
 
 def write_shard(clips: Clips, folder: Path, name: str) -> None:
-    """Write ``name-images.npy`` and ``name-depth.npy``, each whole or not at all, depth last."""
+    """Write a file for each of ``KINDS``, each whole or not at all, depth last."""
     folder.mkdir(parents=True, exist_ok=True)
-    for kind, array in (("images", clips.images), ("depth", clips.depth)):
+    for kind in KINDS:
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
-            np.save(file, array)
+            np.save(file, getattr(clips, kind))
         os.replace(file.name, folder / f"{name}-{kind}.npy")
 
 
@@ -182,10 +195,8 @@ def shard_names(folder: Path, prefix: str = "") -> list[str]:
 
 def read_shard(folder: Path, name: str) -> Clips:
     """One shard, memory-mapped; what is written to it stays in memory."""
-    return Clips(
-        np.load(folder / f"{name}-images.npy", mmap_mode="c"),
-        np.load(folder / f"{name}-depth.npy", mmap_mode="c"),
-    )
+    arrays = {kind: np.load(folder / f"{name}-{kind}.npy", mmap_mode="c") for kind in KINDS}
+    return Clips(**arrays)
 
 
 def read_shards(folder: Path, prefix: str = "") -> Iterator[Clips]:

@@ -73,8 +73,7 @@ def render_shard(job: RenderJob) -> str:
         backend = load_backend(job.scene)
         rng = np.random.default_rng([job.seed, *job.scene.encode()])
         parts = [render_clip(backend, recipe, Camera(), job.frames, rng) for _ in range(job.clips)]
-        clips = Clips(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("images", "depth")))
-        write_shard(clips, job.folder, job.name)
+        write_shard(Clips.joined(parts), job.folder, job.name)
     return job.name
 
 

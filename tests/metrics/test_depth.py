@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from asyncmde_sim.metrics.depth import DepthScores, score_frame, score_sequence
+from asyncmde_sim.metrics.depth import (
+    DepthScores,
+    scale_error,
+    score_frame,
+    score_frames,
+    score_sequence,
+)
 
 RANGE_M = 10.0
 
@@ -131,3 +139,23 @@ def test_bad_input_is_refused(truth, estimate):
     for wrong in (0.0, np.nan, np.inf):
         with pytest.raises(ValueError, match="max_range_m is"):
             score_frame(estimate, truth, wrong)
+
+
+def test_frames_average_to_the_sequence_and_one_without_truth_has_none():
+    rng = np.random.default_rng(4)
+    truths = [rng.uniform(1, 5, (6, 8)) for _ in range(3)] + [np.zeros((6, 8))]
+    estimates = [t * rng.uniform(0.8, 1.2, t.shape) for t in truths]
+    for alignment in ("none", "frame", "sequence"):
+        scores = score_frames(estimates, truths, 20.0, alignment)
+        assert scores[3] is None
+        mean = score_sequence(estimates, truths, 20.0, alignment)
+        assert mean.abs_rel == pytest.approx(np.mean([s.abs_rel for s in scores[:3]]))
+
+
+def test_the_scale_error_is_the_log_of_the_scale_and_ignores_holes():
+    truth = np.linspace(1, 5, 48).reshape(6, 8)
+    estimate = 1.3 * truth
+    estimate[:2] = 0
+    assert scale_error(estimate, truth, 20.0) == pytest.approx(math.log(1.3))
+    assert scale_error(np.zeros_like(truth), truth, 20.0) is None
+    assert scale_error(truth, np.zeros_like(truth), 20.0) is None

@@ -14,7 +14,7 @@ from asyncmde_sim.scenes.backend import Mover, RobotBody
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
 from asyncmde_sim.training import fast
 from asyncmde_sim.training.align import align, fit_neck
-from asyncmde_sim.training.clips import ClipRecipe, Clips, read_shards, render_clip, write_shard
+from asyncmde_sim.training.clips import KINDS, ClipRecipe, Clips, read_shards, render_clip, write_shard
 from asyncmde_sim.training.data import ClipPool
 from asyncmde_sim.training.loop import Schedule, cosine_rate, load_recipe, optimise
 from asyncmde_sim.training.slow import SlowStage, coarse_depth, train_slow
@@ -58,11 +58,7 @@ def folder(tmp_path: Path) -> Path:
     for name, frames in (("views", 1), ("clips", 4)):
         rng = np.random.default_rng(0)
         parts = [render_clip(RampBackend(), RECIPE, CAMERA, frames, rng) for _ in range(3)]  # type: ignore[arg-type]
-        write_shard(
-            Clips(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("images", "depth"))),
-            tmp_path / name,
-            "a",
-        )
+        write_shard(Clips.joined(parts), tmp_path / name, "a")
     return tmp_path
 
 
@@ -72,6 +68,7 @@ def test_a_clip_moves_as_its_recipe_says_and_is_the_same_for_the_same_seed() -> 
     first, second = (render_clip(backend, recipe, CAMERA, 5, np.random.default_rng(3)) for _ in range(2))  # type: ignore[arg-type]
     assert np.array_equal(first.images, second.images) and first.images.shape == (1, 5, 32, 64, 3)
     eyes = np.array([m.pose[:3, 3] for m in backend.motions[:5]])
+    assert np.array_equal(first.poses[0], [m.pose for m in backend.motions[:5]])
     assert np.allclose(eyes[:, 2], 0.45)
     assert np.linalg.norm(np.diff(eyes, axis=0), axis=1).max() <= 1.0 * 0.1 + 1e-9
     for earlier, later in zip(backend.movers[:4], backend.movers[1:5], strict=True):
@@ -88,15 +85,18 @@ def test_shards_round_trip_and_a_shard_without_its_depth_does_not_exist(folder: 
     (clips,) = read_shards(folder / "clips")
     write_shard(clips, folder / "copy", "b")
     (copy,) = read_shards(folder / "copy")
-    assert np.array_equal(copy.images, clips.images) and np.array_equal(copy.depth, clips.depth)
+    for kind in KINDS:
+        assert np.array_equal(getattr(copy, kind), getattr(clips, kind))
     (folder / "copy" / "b-depth.npy").unlink()
     with pytest.raises(FileNotFoundError, match="holds no clips"):
         next(read_shards(folder / "copy"))
 
 
-def test_images_and_depth_must_belong_together() -> None:
-    with pytest.raises(ValueError, match="do not belong together"):
-        Clips(np.zeros((1, 2, 4, 4, 3), np.uint8), np.zeros((1, 3, 4, 4), np.float16))
+def test_images_depth_and_poses_must_belong_together() -> None:
+    images, poses = np.zeros((1, 2, 4, 4, 3), np.uint8), np.zeros((1, 2, 4, 4))
+    for depth, where in (((1, 3, 4, 4), poses), ((1, 2, 4, 4), poses[:, :1])):
+        with pytest.raises(ValueError, match="do not belong together"):
+            Clips(images, np.zeros(depth, np.float16), where)
 
 
 def test_batches_are_a_function_of_the_seed(folder: Path) -> None:
