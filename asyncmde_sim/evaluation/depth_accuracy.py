@@ -7,15 +7,16 @@ at a lag of 0 to N - 1, as the paper counts it: no latency is charged here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from asyncmde_sim.metrics.depth import Alignment, scale_error, score_frames
+from asyncmde_sim.metrics.depth import Alignment, DepthScores, scale_error, score_frames
 from asyncmde_sim.metrics.statistics import paired_bootstrap
-from asyncmde_sim.metrics.temporal import temporal_alignment_error
+from asyncmde_sim.metrics.temporal import SeenAgain, alignment_error, seen_both_ways
 from asyncmde_sim.recordings import Recording, UnreadableFrameError
 from asyncmde_sim.runtime.engines import Engines
 from asyncmde_sim.scenes.camera import Camera
@@ -23,7 +24,7 @@ from asyncmde_sim.training.clips import Clips
 
 SOURCES = ("foundation", "fast", "async")
 ALIGNMENTS: tuple[Alignment, ...] = ("none", "sequence", "frame")
-MEASURES = ("abs_rel", "rmse", "delta1")
+MEASURES = tuple(field.name for field in fields(DepthScores))
 MAX_WIDTH_PX = 320
 """Recorded depth wider than this is scored on every second, third, ... pixel, its image reduced to those."""
 
@@ -35,14 +36,12 @@ class DepthSequence:
     """Frames in time order.
 
     Args:
-        name: What errors call it.
         images: T images (H, W, 3) uint8.
         depths: T true depths (H, W) float32 metres, 0 for none.
         poses: T poses 4x4 ``T_world_camera``, None where unknown.
         camera_matrix: 3x3, pixel centres at integer coordinates.
     """
 
-    name: str
     images: Sequence[NDArray[np.uint8]]
     depths: Sequence[NDArray[np.float32]]
     poses: Sequence[Array | None]
@@ -70,10 +69,8 @@ def clip_sequences(shards: Iterable[Clips], camera: Camera) -> Iterator[DepthSeq
     """Each rendered clip as a sequence."""
     matrix = camera.intrinsics - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
     for shard in shards:
-        for index, (images, depths, poses) in enumerate(
-            zip(shard.images, shard.depth, shard.poses, strict=True)
-        ):
-            yield DepthSequence(f"clip {index}", images, depths.astype(np.float32), list(poses), matrix)
+        for images, depths, poses in zip(shard.images, shard.depth, shard.poses, strict=True):
+            yield DepthSequence(images, depths.astype(np.float32), list(poses), matrix)
 
 
 def recorded_sequence(
@@ -102,7 +99,7 @@ def recorded_sequence(
     if not images:
         raise ValueError(f"recording {recording.name!r} has no frame that can be read: check the folder")
     matrix = np.diag([1 / stride, 1 / stride, 1]) @ recording.camera.matrix
-    return DepthSequence(recording.name, images, depths, poses, matrix)
+    return DepthSequence(images, depths, poses, matrix)
 
 
 def score_sequence_by_lag(
@@ -113,6 +110,7 @@ def score_sequence_by_lag(
         raise ValueError(f"interval is {interval}, but a refresh needs at least 1 frame")
     estimates = _estimates(sequence, engines, interval)
     truths = sequence.depths
+    seen = _seen_again(sequence, max_range_m)
     return SequenceScores(
         np.arange(len(truths)) % interval,
         {
@@ -121,14 +119,11 @@ def score_sequence_by_lag(
         },
         {
             source: np.array(
-                [
-                    np.nan if (error := scale_error(e, t, max_range_m)) is None else error
-                    for e, t in zip(maps, truths, strict=True)
-                ]
+                [scale_error(e, t, max_range_m) for e, t in zip(maps, truths, strict=True)], dtype=np.float64
             )
             for source, maps in estimates.items()
         },
-        {source: _mean_tae(maps, sequence, max_range_m) for source, maps in estimates.items()},
+        {source: _mean_tae(maps, seen) for source, maps in estimates.items()},
     )
 
 
@@ -201,20 +196,27 @@ def _table(
 ) -> Array:
     """(T, measures)."""
     scores = score_frames(estimates, truths, max_range_m, alignment)
-    rows = [[np.nan] * len(MEASURES) if s is None else [asdict(s)[m] for m in MEASURES] for s in scores]
-    return np.array(rows)
+    return np.array([[np.nan] * len(MEASURES) if s is None else astuple(s) for s in scores])
 
 
-def _mean_tae(estimates: Sequence[NDArray[np.float32]], sequence: DepthSequence, max_range_m: float) -> float:
-    errors = []
-    for i, (a, b) in enumerate(zip(sequence.poses, sequence.poses[1:], strict=False)):
-        if a is None or b is None:
-            continue
-        pair = (estimates[i], estimates[i + 1]), (sequence.depths[i], sequence.depths[i + 1])
-        error = temporal_alignment_error(*pair, (a, b), sequence.camera_matrix, max_range_m)
-        if error is not None:
-            errors.append(error)
-    return float(np.mean(errors)) if errors else float("nan")
+def _seen_again(sequence: DepthSequence, max_range_m: float) -> list[tuple[SeenAgain, SeenAgain] | None]:
+    """For each pair of neighbours what both see, None where a pose is unknown: the same for every source."""
+    pairs = zip(pairwise(sequence.depths), pairwise(sequence.poses), strict=True)
+    return [
+        None
+        if a is None or b is None
+        else seen_both_ways(truths, (a, b), sequence.camera_matrix, max_range_m)
+        for truths, (a, b) in pairs
+    ]
+
+
+def _mean_tae(
+    estimates: Sequence[NDArray[np.float32]], seen: Sequence[tuple[SeenAgain, SeenAgain] | None]
+) -> float:
+    pairs = zip(pairwise(estimates), seen, strict=True)
+    errors = [alignment_error(pair, points) for pair, points in pairs if points is not None]
+    mean = _mean([e for e in errors if e is not None])
+    return float("nan") if mean is None else mean
 
 
 def _gain(sequences: Sequence[SequenceScores], lag: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -49,7 +49,7 @@ def score_sequence(
 ) -> DepthScores | None:
     """Mean scores over the frames that have valid true depth; None if none has. See ``score_frames``."""
     scores = score_frames(estimates, truths, max_range_m, alignment)
-    rows = [(s.abs_rel, s.rmse, s.delta1) for s in scores if s is not None]
+    rows = [astuple(s) for s in scores if s is not None]
     return DepthScores(*np.mean(rows, axis=0).tolist()) if rows else None
 
 

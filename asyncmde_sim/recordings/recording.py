@@ -176,6 +176,14 @@ def existing(frames: Iterable[RecordedFrame]) -> tuple[list[RecordedFrame], list
     return kept, problems
 
 
+def existing_numbered(
+    numbers: Sequence[int], frames: Sequence[RecordedFrame]
+) -> tuple[list[RecordedFrame], tuple[str, ...]]:
+    """``existing`` for frames that are numbered one after the other: gaps in the numbers are named too."""
+    kept, missing = existing(frames)
+    return kept, (*gaps(numbers), *missing)
+
+
 def in_order(frames: Sequence[RecordedFrame]) -> tuple[list[RecordedFrame], list[str]]:
     """The frames by time, one for each time, and a sentence on each that was out of order or double."""
     problems = [

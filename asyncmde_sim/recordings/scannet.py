@@ -15,8 +15,7 @@ from asyncmde_sim.recordings.recording import (
     RecordedFrame,
     Recording,
     depth_png,
-    existing,
-    gaps,
+    existing_numbered,
     read_matrix,
 )
 
@@ -43,8 +42,7 @@ def read_recording(folder: Path) -> Recording:
         )
         for number, image in images
     ]
-    kept, missing = existing(frames)
+    kept, problems = existing_numbered([n for n, _ in images], frames)
     height, width = iio.improps(kept[0].depth_file).shape[:2] if kept else (480, 640)
     camera = Intrinsics(width, height, matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
-    problems = (*gaps([n for n, _ in images]), *missing)
     return Recording(folder.name, camera, tuple(kept), depth_png(1000.0), problems)

@@ -12,8 +12,7 @@ from asyncmde_sim.recordings.recording import (
     RecordedFrame,
     Recording,
     depth_png,
-    existing,
-    gaps,
+    existing_numbered,
     read_matrix,
 )
 
@@ -36,6 +35,5 @@ def read_recording(folder: Path) -> Recording:
         pose = read_matrix(folder / f"{stem}.pose.txt")
         frames.append(RecordedFrame(number * FRAME_NS, image, folder / f"{stem}.depth.png", pose))
         numbers.append(number)
-    kept, missing = existing(frames)
-    problems = (*gaps(numbers), *missing)
+    kept, problems = existing_numbered(numbers, frames)
     return Recording(folder.name, CAMERA, tuple(kept), depth_png(1000.0), problems)

@@ -15,8 +15,7 @@ from asyncmde_sim.recordings.recording import (
     Pose,
     RecordedFrame,
     Recording,
-    existing,
-    gaps,
+    existing_numbered,
 )
 
 FRAME_NS = round(1e9 / 24)
@@ -45,10 +44,9 @@ def read_recording(folder: Path) -> Recording:
         frames.append(RecordedFrame(number * FRAME_NS, image, depth, pose))
     if matrix is None:
         raise ValueError(f"{cameras} holds no camera of this sequence: unpack Sintel's camera data there")
-    kept, missing = existing(frames)
+    kept, problems = existing_numbered([n for n, _ in images], frames)
     height, width = read_depth(kept[0].depth_file).shape if kept else (436, 1024)
     camera = Intrinsics(width, height, matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
-    problems = (*gaps([n for n, _ in images]), *missing)
     return Recording(folder.name, camera, tuple(kept), read_depth, problems)
 
 

@@ -60,15 +60,16 @@ def read_recording(folder: Path) -> Recording:
     images, depths = (_file_list(folder / name) for name in ("rgb.txt", "depth.txt"))
     poses = _Trajectory(folder / "groundtruth.txt")
     frames, problems = in_order([RecordedFrame(t, f, f) for t, f in images])
-    times = sorted(depths)
+    depths.sort()
+    depth_times = [time_ns for time_ns, _ in depths]
     paired = []
     for frame in frames:
-        near = _nearest([t for t, _ in times], frame.time_ns)
-        if near is None or abs(times[near][0] - frame.time_ns) > MAX_DIFFERENCE_NS:
+        near = _nearest(depth_times, frame.time_ns)
+        if near is None or abs(depth_times[near] - frame.time_ns) > MAX_DIFFERENCE_NS:
             problems.append(f"missing depth for {frame.image_file.name}")
             continue
         pose = poses.at(frame.time_ns)
-        paired.append(RecordedFrame(frame.time_ns, frame.image_file, times[near][1], pose))
+        paired.append(RecordedFrame(frame.time_ns, frame.image_file, depths[near][1], pose))
     kept, missing = existing(paired)
     problems += missing
     return Recording(folder.name, camera, tuple(kept), depth_png(factor), tuple(problems))
