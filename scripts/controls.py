@@ -1,8 +1,10 @@
 # ruff: noqa: E402
 """Do the environments measure anything? True depth, none, late, and other speeds, on the same seeds.
 
-python scripts/controls.py
-python scripts/controls.py --envs ExtremeMotion-v0 --episodes 20 --json-file controls.json
+Examples:
+
+    python scripts/controls.py
+    python scripts/controls.py --envs ExtremeMotion-v0 --episodes 20 --json-file controls.json
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from asyncmde_sim.envs.registration import ENVIRONMENTS
+from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.controls import conditions, figures, run_episodes
 from asyncmde_sim.evaluation.records import Row, write_json
@@ -35,28 +37,31 @@ CHUNK = 5
 
 @dataclass(frozen=True)
 class Controls:
-    """Run environments with true depth, no depth, late depth and other speeds on the same seeds."""
+    """Run environments with true depth, no depth, late depth and other speeds on the same seeds.
+
+    Args:
+        envs: Environments.
+        episodes: Episodes of each condition, with seeds from 0.
+        latencies_ms: Ages of true depth, milliseconds.
+        speeds: Other top speeds, as fractions of the robot's own, with fresh depth and with late depth.
+        late_ms: Age of the late depth at other speeds, milliseconds.
+        only: Run only the conditions of these names; all of them if none is given.
+        scene: One scene instead of the validation split's: a name, or a GLB, PLY or OBJ file.
+        image_size: Width and height of the camera's image, pixels, for speed: only its depth is used.
+        workers: Processes.
+        json_file: File for the figures so far, written anew with every few episodes.
+    """
 
     envs: tuple[str, ...] = tuple(ENVIRONMENTS)
-    """Environments."""
     episodes: int = 100
-    """Episodes of each condition, with seeds from 0."""
     latencies_ms: tuple[float, ...] = (100.0, 250.0, 500.0)
-    """Ages of true depth, milliseconds."""
     speeds: tuple[float, ...] = (0.6, 1.2)
-    """Other top speeds, as fractions of the robot's own, with fresh depth and with late depth."""
     late_ms: float = 250.0
-    """Age of the late depth at other speeds, milliseconds."""
     only: tuple[str, ...] = ()
-    """Run only the conditions of these names; all of them if none is given."""
     scene: str | None = None
-    """One scene instead of the validation split's: a name, or a GLB, PLY or OBJ file."""
     image_size: tuple[int, int] | None = None
-    """Width and height of the camera's image, pixels, for speed: only its depth is used."""
     workers: int = 2
-    """Processes."""
     json_file: Path | None = None
-    """File for the figures so far, written anew with every few episodes."""
 
     def __post_init__(self) -> None:
         for name in ("episodes", "workers"):
@@ -118,12 +123,7 @@ def print_tables(results: Sequence[Row]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    try:
-        tyro.cli(Controls, args=arguments, description=__doc__).run()
-    except (ValueError, OSError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 2
-    return 0
+    return run_command(Controls, Controls.run, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Score the depth networks by lag: on test scenes of the three environments, or on recordings.
 
-python scripts/evaluate_depth.py
-python scripts/evaluate_depth.py --weights runs/weights --json-file figures.json
-python scripts/evaluate_depth.py --recordings ~/data/rgbd_dataset_freiburg1_rpy ~/data/redkitchen/seq-01
+Examples:
+
+    python scripts/evaluate_depth.py
+    python scripts/evaluate_depth.py --weights runs/weights --json-file figures.json
+    python scripts/evaluate_depth.py --recordings ~/data/rgbd_dataset_freiburg1_rpy ~/data/redkitchen/seq-01
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 from asyncmde_sim.depth import load_engines
+from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.depth_accuracy import (
     SOURCES,
     DepthSequence,
@@ -36,26 +40,31 @@ from asyncmde_sim.training.render import REGIMES, render_all, render_jobs
 
 @dataclass(frozen=True)
 class EvaluateDepth:
-    """Score the slow path, the fast path without memory and the asynchronous system."""
+    """Score the slow path, the fast path without memory and the asynchronous system.
+
+    Args:
+        recordings: Folders of recordings (TUM RGB-D, Bonn, 7-Scenes, exported ScanNet, Sintel) instead of
+            our scenes.
+        weights: Name or folder of weights; the shipped ones by default.
+        interval: Frames from one refresh to the next.
+        max_range_m: True depth at or beyond it does not count, metres.
+        split: Split of the scenes.
+        scenes: Scenes of each environment.
+        clips: Clips a scene; each is one refresh cycle.
+        clip_folder: Where to keep the rendered clips for another run; nowhere by default.
+        json_file: File for the figures.
+        seed: Seed of the clips.
+    """
 
     recordings: tuple[Path, ...] = ()
-    """Folders of recordings (TUM RGB-D, Bonn, 7-Scenes, exported ScanNet, Sintel) instead of our scenes."""
     weights: str | None = None
-    """Name or folder of weights; the shipped ones by default."""
     interval: int = 10
-    """Frames from one refresh to the next."""
     max_range_m: float = 20.0
-    """True depth at or beyond it does not count, metres."""
     split: str = "test"
-    """Split of the scenes."""
     scenes: int = 10
-    """Scenes of each environment."""
     clips: int = 5
-    """Clips a scene; each is one refresh cycle."""
     clip_folder: Path | None = None
-    """Where to keep the rendered clips for another run; nowhere by default."""
     json_file: Path | None = None
-    """File for the figures."""
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -106,41 +115,37 @@ class EvaluateDepth:
 
 def print_tables(figures: dict[str, dict]) -> None:
     """Cycle averages of every source, then async and fast by lag."""
-    table = Table(
-        "on", "source", "delta1", "AbsRel", "RMSE", "scaled δ1", "AbsRel", "TAE", "drift", "recovery"
-    )
+    console = Console(width=80)
+    table = _table("cycle average", "δ1", "AbsRel", "scaled δ1", "AbsRel", "TAE", "drift", "recovery")
     for group, figure in figures.items():
+        table.add_row(f"[bold]{escape(group)}")
         for source in SOURCES:
             metric, scaled = (figure["scores"][source][a] for a in ("none", "sequence"))
-            numbers = [
-                metric["delta1"],
-                metric["abs_rel"],
-                metric["rmse"],
-                scaled["delta1"],
-                scaled["abs_rel"],
-            ]
+            numbers = [metric["delta1"], metric["abs_rel"], scaled["delta1"], scaled["abs_rel"]]
             numbers += [figure["tae"][source], figure["scale_drift"][source]]
             shown = ["" if n is None else f"{n:.3f}" for n in numbers]
             recovery = figure["recovery"] if source == "async" else None
-            table.add_row(group, source, *shown, "" if recovery is None else f"{recovery:.0%}")
-    Console(width=110).print(table)
-    lags = Table("on", "delta1 at lag", *map(str, range(len(next(iter(figures.values()))["gain_by_lag"]))))
+            table.add_row(source, *shown, "" if recovery is None else f"{recovery:.0%}")
+        table.add_section()
+    console.print(table)
+    lags = _table("δ1 at lag", *SOURCES, "async - fast", "95 % interval")
     for group, figure in figures.items():
-        for source in SOURCES:
-            lags.add_row(group, source, *(f"{d:.3f}" for d in figure["delta1_by_lag"][source]))
-        lags.add_row(group, "async - fast", *(f"{g['mean']:+.3f}" for g in figure["gain_by_lag"]))
-        lags.add_row("", "95 % from", *(f"{g['low']:+.3f}" for g in figure["gain_by_lag"]))
-    Console(width=110).print(lags)
+        lags.add_row(f"[bold]{escape(group)}")
+        for lag, gain in enumerate(figure["gain_by_lag"]):
+            shown = [f"{figure['delta1_by_lag'][source][lag]:.3f}" for source in SOURCES]
+            interval = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
+            lags.add_row(str(lag), *shown, f"{gain['mean']:+.3f}", interval)
+        lags.add_section()
+    console.print(lags)
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    try:
-        tyro.cli(EvaluateDepth, args=arguments, description=__doc__).run()
-    except (ValueError, OSError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 2
-    return 0
+    return run_command(EvaluateDepth, EvaluateDepth.run, __doc__, arguments)
 
 
 if __name__ == "__main__":

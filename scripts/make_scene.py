@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
+from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.scenes.library import resolve_scene
 from asyncmde_sim.scenes.mesh_io import load_mesh
 from asyncmde_sim.scenes.raycast import RaycastBackend
@@ -20,16 +21,19 @@ from asyncmde_sim.scenes.views import inside_views, top_view
 
 @dataclass(frozen=True)
 class Args:
-    """Make scenes of the library, or look at any scene file."""
+    """Make scenes of the library, or look at any scene file.
+
+    Args:
+        scenes: Names such as flat-val-0000, or paths of GLB, PLY or OBJ files.
+        pictures: Folder for PNG views from above and from inside; without it none are made.
+        views: Number of views from inside each scene.
+        seed: Draws the places of the views.
+    """
 
     scenes: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Names such as flat-val-0000, or paths of GLB, PLY or OBJ files."""
     pictures: Path | None = None
-    """Folder for PNG views from above and from inside; without it none are made."""
     views: int = 4
-    """Number of views from inside each scene."""
     seed: int = 0
-    """Draws the places of the views."""
 
     def __post_init__(self) -> None:
         if not self.scenes:
@@ -58,13 +62,8 @@ def run(args: Args) -> None:
 
 
 def main() -> int:
-    """Run the command line; errors that a user can mend end in one sentence."""
-    try:
-        run(tyro.cli(Args, description=__doc__))
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Run the command line."""
+    return run_command(Args, run, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Train the depth networks: render clips, then the slow path, then the fast path without and with its memory.
 
-python scripts/train_depth.py render --folder data
-python scripts/train_depth.py slow --folder data --out runs/weights
-python scripts/train_depth.py fast-only --folder data --out runs/weights
-python scripts/train_depth.py align --folder data --out runs/weights
-python scripts/train_depth.py fast --folder data --out runs/weights
-python scripts/train_depth.py all --folder data --out runs/weights --recipe gpu --workers 14
+  python scripts/train_depth.py render --folder data
+  python scripts/train_depth.py slow --folder data --out runs/weights
+  python scripts/train_depth.py fast-only --folder data --out runs/weights
+  python scripts/train_depth.py align --folder data --out runs/weights
+  python scripts/train_depth.py fast --folder data --out runs/weights
+  python scripts/train_depth.py all --folder data --out runs/weights --recipe gpu --workers 14
 
 Rendering goes on beside the training in 'all': what has been rendered so far is what is drawn from.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
-import tyro
 from rich.console import Console
 
+from asyncmde_sim.evaluation.command_line import REFUSED, parse, sentence
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.console import Progress, summary_table
 from asyncmde_sim.evaluation.output import (
@@ -28,7 +27,6 @@ from asyncmde_sim.evaluation.rollout import Results, Rollout, Watcher, prepare, 
 from asyncmde_sim.evaluation.video import VideoLog
 
 VIDEO_EPISODES = 3
-REFUSED = 2
 
 DESCRIPTION = """Fly or drive episodes with the depth that a device would have delivered in time.
 
@@ -48,7 +46,7 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 2 for a refusal, 130 after Ctrl-C."""
     try:
-        config = tyro.cli(_config, args=arguments, description=DESCRIPTION)
+        config = parse(RolloutConfig, DESCRIPTION, arguments)
         check_folder(config.out_dir, config.overwrite)
         if config.rerun:
             check_rerun()
@@ -58,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError, gym.error.Error) as error:
         if isinstance(error, ImportError) and error.name:
             raise  # a broken installation, not a missing extra that the message names
-        print(_sentence(error), file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print("Interrupted before the first step: nothing was written.", file=sys.stderr)
@@ -102,12 +100,6 @@ def _watchers(config: RolloutConfig, rollout: Rollout) -> list[Watcher]:
     return watchers
 
 
-@functools.wraps(RolloutConfig)
-def _config(*args: Any, **kwargs: Any) -> RolloutConfig:
-    # A function instead of the class: tyro lets its errors through instead of drawing a box around them.
-    return RolloutConfig(*args, **kwargs)
-
-
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
     """The first Ctrl-C or SIGTERM is noted in the list, for the next step to see; the second interrupts."""
@@ -128,9 +120,3 @@ def _stop_signals() -> Iterator[list[int]]:
 
 def _robot(rollout: Rollout) -> Any:
     return rollout.env.unwrapped.robot  # type: ignore[attr-defined]
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())

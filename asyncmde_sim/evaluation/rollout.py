@@ -21,6 +21,7 @@ from asyncmde_sim.evaluation.records import (
     step_row,
     summarise,
 )
+from asyncmde_sim.scenes.camera import Camera
 
 Observation = dict[str, Any]
 Info = dict[str, Any]
@@ -90,6 +91,15 @@ class Results:
         return summarise(self.episodes, self.steps, self.steps_per_s)
 
 
+def resized_camera(env: str, image_size: tuple[int, int]) -> Camera:
+    """The camera that an environment's robot has, with images of another width and height."""
+    plain = gym.make(env, depth=None, disable_env_checker=True)
+    camera = plain.unwrapped.robot.camera  # type: ignore[attr-defined]
+    plain.close()
+    width, height = image_size
+    return dataclasses.replace(camera, width=width, height=height)
+
+
 def prepare(config: RolloutConfig) -> Rollout:
     """Make everything and reset the first episode, so that whatever is wrong shows before the first step.
 
@@ -99,7 +109,7 @@ def prepare(config: RolloutConfig) -> Rollout:
     """
     options = config.environment_options()
     if config.image_size is not None:
-        options["camera"] = _resized_camera(config)
+        options["camera"] = resized_camera(config.env, config.image_size)
     env = gym.make(config.env, disable_env_checker=True, **options)
     agent = make_agent(config.agent, env.unwrapped.robot)  # type: ignore[attr-defined]
     return Rollout(env, agent, env.reset(seed=config.seed))
@@ -171,11 +181,3 @@ def _run_episode(
     for watcher in watchers:
         watcher.end(finished)
     return True
-
-
-def _resized_camera(config: RolloutConfig) -> Any:
-    width, height = config.image_size or (0, 0)
-    plain = gym.make(config.env, depth=None, disable_env_checker=True)
-    camera = plain.unwrapped.robot.camera  # type: ignore[attr-defined]
-    plain.close()
-    return dataclasses.replace(camera, width=width, height=height)

@@ -89,8 +89,21 @@ def write_recording(
         raise ValueError(f"{folder} exists: give another folder, or remove it")
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    try:
+        count = _write_frames(partial, frames)
+        about = {**asdict(camera), "depth_factor": WRITTEN_DEPTH_FACTOR, "note": note}
+        (partial / "camera.json").write_text(json.dumps(about, indent=1))
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return count
+
+
+def _write_frames(folder: Path, frames: Iterable[tuple[int, RGB, Depth, Pose]]) -> int:
+    """Images, depth and lists into a new folder."""
     for name in ("rgb", "depth"):
-        (partial / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
     lists = {"rgb": ["# timestamp filename"], "depth": ["# timestamp filename"]}
     poses = ["# timestamp tx ty tz qx qy qz qw"]
     for time_ns, image, depth, pose in frames:
@@ -101,20 +114,16 @@ def write_recording(
                 f"holds 0 to {SATURATED_16_BIT / WRITTEN_DEPTH_FACTOR:.1f} m"
             )
         stamp = _stamp(time_ns)
-        iio.imwrite(partial / "rgb" / f"{stamp}.png", image)
-        iio.imwrite(partial / "depth" / f"{stamp}.png", raw.astype(np.uint16))
+        iio.imwrite(folder / "rgb" / f"{stamp}.png", image)
+        iio.imwrite(folder / "depth" / f"{stamp}.png", raw.astype(np.uint16))
         for name, lines in lists.items():
             lines.append(f"{stamp} {name}/{stamp}.png")
         quaternion = Rotation.from_matrix(pose[:3, :3]).as_quat()
         poses.append(" ".join([stamp, *(f"{v:.9f}" for v in (*pose[:3, 3], *quaternion))]))
     if len(poses) == 1:
-        shutil.rmtree(partial)
-        raise ValueError(f"there is no frame to write into {folder}")
+        raise ValueError("there is no frame to write into a recording")
     for name, lines in {**lists, "groundtruth": poses}.items():
-        (partial / f"{name}.txt").write_text("\n".join(lines) + "\n")
-    about = {**asdict(camera), "depth_factor": WRITTEN_DEPTH_FACTOR, "note": note}
-    (partial / "camera.json").write_text(json.dumps(about, indent=1))
-    partial.rename(folder)
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
     return len(poses) - 1
 
 

@@ -1,0 +1,58 @@
+"""How the scripts take their options: every refusal is one sentence on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+REFUSED = 2
+
+Options = TypeVar("Options")
+
+
+def parse(
+    options: Callable[..., Options], description: str | None, arguments: Sequence[str] | None
+) -> Options:
+    """Options from a command line (the process's own if ``arguments`` is None).
+
+    Args:
+        options: A dataclass whose docstring has a section ``Args:``.
+        description: Shown by ``--help``.
+        arguments: See above.
+
+    Raises:
+        ValueError: The dataclass refuses a value.
+    """
+
+    @functools.wraps(options)
+    def make(*args: Any, **kwargs: Any) -> Options:
+        # A function instead of the class: tyro lets its errors through instead of drawing a box around them.
+        return options(*args, **kwargs)
+
+    return tyro.cli(make, args=arguments, description=description)
+
+
+def run_command(
+    options: Callable[..., Options],
+    run: Callable[[Options], None],
+    description: str | None,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Run what a command line asks for and return the exit code."""
+    try:
+        run(parse(options, description, arguments))
+    except (ValueError, OSError) as error:
+        print(sentence(error), file=sys.stderr)
+        return REFUSED
+    return 0
+
+
+def sentence(error: Exception) -> str:
+    """An error as one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())

@@ -1,0 +1,104 @@
+"""Records with the real script in one small room, and reads back what it wrote."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from asyncmde_sim.evaluation.frames import MOTIONS, frames_along, recorded_camera
+from asyncmde_sim.recordings import open_recording
+from asyncmde_sim.scenes.camera import Camera
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "record.py"
+CAMERA = Camera(64, 48)
+
+
+def script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture
+def env(room):
+    return gym.make("asyncmde_sim:IndoorStatic-v0", scene=room, camera=CAMERA, disable_env_checker=True)
+
+
+def test_what_is_written_is_what_the_environment_shows(env, room, tmp_path):
+    done = script(
+        *("--env", "IndoorStatic-v0", "--scene", room, "--image-size", "64", "48"),
+        *("--seconds", "0.3", "--recordings", "2", "--out", str(tmp_path)),
+    )
+    assert done.returncode == 0, done.stderr
+    for seed in (0, 1):
+        recording = open_recording(tmp_path / f"IndoorStatic-v0-agent-seed{seed}")
+        expected = list(frames_along(env, "agent", seed, 9))
+        assert len(recording.frames) == len(expected) == 9 and not recording.problems
+        for frame, (time_ns, image, depth, pose) in zip(recording.frames, expected, strict=True):
+            assert frame.time_ns == time_ns
+            np.testing.assert_allclose(frame.T_world_camera, pose, atol=1e-8)
+            data = recording.read(frame)
+            np.testing.assert_array_equal(data.image, image)
+            np.testing.assert_allclose(data.depth, depth, atol=2e-4)
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_a_recording_agrees_with_itself(env, motion):
+    """What one frame sees lies, by pose and camera, where the next one sees it; by another camera not."""
+    frames = list(frames_along(env, motion, 3, 12))
+    times = np.array([f[0] for f in frames])
+    assert (np.diff(times) == env.unwrapped.robot.control_dt_ns).all()
+
+    def disagreement(camera: Camera) -> float:
+        matrix = recorded_camera(camera).matrix
+        (_, _, first, first_pose), (_, _, last, last_pose) = frames[0], frames[-1]
+        rows, columns = np.nonzero(first)
+        pixels = np.stack([columns, rows, np.ones(len(rows))])
+        points = np.linalg.inv(matrix) @ pixels * first[rows, columns]
+        world = first_pose @ np.vstack([points, np.ones(points.shape[1])])
+        local = (np.linalg.inv(last_pose) @ world)[:3]
+        local = local[:, local[2] > 0.1]
+        column, row = np.round((matrix @ local)[:2] / local[2]).astype(int)
+        inside = (column >= 0) & (column < 64) & (row >= 0) & (row < 48)
+        seen = last[row[inside], column[inside]]
+        return float(np.median(np.abs(seen - local[2, inside]) / local[2, inside]))
+
+    assert disagreement(CAMERA) < 0.01
+    moved = np.linalg.norm(frames[-1][3] - frames[0][3])
+    if moved > 0.3:
+        assert disagreement(Camera(64, 48, hfov_rad=1.1)) > 0.01
+
+
+def test_the_same_seed_gives_the_same_trajectory(env):
+    first, again, other = (list(frames_along(env, "aggressive", seed, 4)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal([f[3] for f in first], [f[3] for f in again])
+    np.testing.assert_array_equal([f[2] for f in first], [f[2] for f in again])
+    assert not np.array_equal([f[3] for f in first], [f[3] for f in other])
+
+
+def test_a_distorting_camera_is_refused():
+    with pytest.raises(ValueError, match="distortion"):
+        recorded_camera(Camera(distortion=(0.1, 0, 0, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--env", "Nowhere-v0"), "unknown environment 'Nowhere-v0'"),
+        (("--motion", "drunk"), "unknown motion 'drunk': choose one of agent, smooth, expert, aggressive"),
+        (("--seconds", "0"), "seconds is 0.0"),
+        (("--recordings", "0"), "recordings is 0"),
+        (("--scene", "flat-nowhere-1"), "flat-nowhere-1"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, message, tmp_path):
+    done = script(*arguments, "--out", str(tmp_path))
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten(tmp_path):
+    (tmp_path / "IndoorStatic-v0-agent-seed4").mkdir()
+    done = script("--seed", "3", "--recordings", "2", "--out", str(tmp_path))
+    assert done.returncode == 2 and "IndoorStatic-v0-agent-seed4 exists" in done.stderr
