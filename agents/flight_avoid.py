@@ -38,6 +38,8 @@ BATCH = 24
 """Candidates are checked in order of their wish, this many at a time, until none can do better."""
 CARRY_S = 0.8
 """Moving points are carried on at their velocity for at most this long."""
+TRAIL_STEPS = 8
+"""What follows a moving point fills the way of at most this many planning steps behind it."""
 SWERVE_MPS2 = 2.0
 """They may accelerate this much, so where they will be becomes uncertain ..."""
 MAX_BLUR_M = 0.3
@@ -226,14 +228,19 @@ class FlightAvoidAgent:
         return np.minimum(np.sqrt(np.maximum(squared.min(2), 0.0)) - blur[:, None], CLEAR_M)
 
     def _ghosts(self, position: Array, age_s: float) -> tuple[Array, Array]:
-        """Where the moving points will be (N, 3), relative to ``position``, and how soon (N,), seconds."""
+        """Where the moving points will be (N, 3), relative to ``position``, and how soon (N,), seconds.
+
+        Only the front of a thing is seen to move. What follows it fills the way that the front has come since
+        it was last seen, so that way is taken, too.
+        """
         points, velocity = self._memory.moving
         near = np.flatnonzero(np.linalg.norm(points - position, axis=1) < RANGE_M)
         near = near[:: max(1, len(near) // 60)]
-        ahead_s = np.arange(0.0, age_s + CARRY_S, STEP_S)
+        ahead_s = STEP_S * np.arange(-TRAIL_STEPS, math.ceil((age_s + CARRY_S) / STEP_S))
         paths = points[near] + ahead_s[:, None, None] * velocity[near] - position
         arrival_s = np.broadcast_to((ahead_s - age_s)[:, None], paths.shape[:2])
-        return paths.reshape(-1, 3), arrival_s.ravel()
+        taken = ahead_s[:, None] >= -self._memory.moving_unseen_s[near]
+        return paths[taken], arrival_s[taken]
 
     def _seen(self, flights: Array, position: Array) -> NDArray[np.bool_]:
         """Whether each predicted position (S, N) has been seen free."""

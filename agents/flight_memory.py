@@ -156,6 +156,11 @@ class SpaceMemory:
         self._moving_times = np.zeros(0)
 
     @property
+    def moving_unseen_s(self) -> Array:
+        """How long before the newest view each of the moving points was last seen to move, (N,) seconds."""
+        return (0.0 if self.newest is None else self.newest.state.time_s) - self._moving_times
+
+    @property
     def points(self) -> Array:
         """All obstacle points (N, 3)."""
         return self._old if self.newest is None else np.concatenate([self.newest.points, self._old])

@@ -256,6 +256,24 @@ def test_a_moving_edge_has_the_velocity_of_what_moves(speed):
     assert velocity[:, 1].mean() == pytest.approx(speed, abs=0.6)
 
 
+def test_what_follows_a_moving_front_out_of_sight_fills_the_way_it_came():
+    agent = FlightAvoidAgent(ROBOT)
+    memory = agent._memory = SpaceMemory()
+    for time in (0.0, 0.12):
+        memory.add(view(Pillars([(2.5, 2.0 * time - 0.3, 0.25)]), camera_state(time)))
+    front, velocity = (m.mean(0) for m in memory.moving)
+
+    def taken(at: np.ndarray) -> bool:
+        ghosts, arrival_s = agent._ghosts(np.zeros(3), 0.0)
+        return bool((np.linalg.norm(ghosts[arrival_s <= 0] - at, axis=1) < 0.2).any())
+
+    behind = front - 0.3 * velocity
+    assert taken(front) and not taken(behind), "in sight, what follows is seen itself"
+    memory.add(view(Pillars(), camera_state(0.52, yaw=2.5)))
+    assert taken(front + 0.4 * velocity) and taken(front), "0.4 s later it has come so far"
+    assert not taken(behind)
+
+
 def test_a_turn_makes_nothing_move():
     views = [view(PILLARS, camera_state(0.12 * k, x=0.4 * k, yaw=0.25 * k)) for k in (0, 1)]
     assert len(moving_points(views[1], views[0])[0]) < 5
