@@ -19,7 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from asyncmde_sim.depth import load_engines
 from asyncmde_sim.evaluation.command_line import run_command
@@ -133,14 +133,15 @@ def print_tables(figures: dict[str, dict]) -> None:
         lags.add_row(f"[bold]{escape(group)}")
         for lag, gain in enumerate(figure["gain_by_lag"]):
             shown = [f"{figure['delta1_by_lag'][source][lag]:.3f}" for source in SOURCES]
-            interval = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
+            many = figure["sequences"] > 1
+            interval = f"{gain['low']:+.3f} to {gain['high']:+.3f}" if many else "one sequence"
             lags.add_row(str(lag), *shown, f"{gain['mean']:+.3f}", interval)
         lags.add_section()
     console.print(lags)
 
 
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+def _table(first: str, *columns: str) -> Table:
+    return Table(Column(first, overflow="fold"), *columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
