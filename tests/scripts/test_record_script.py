@@ -1,5 +1,6 @@
 """Records with the real script in one small room, and reads back what it wrote."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from asyncmde_sim.evaluation.frames import MOTIONS, frames_along, recorded_camera
 from asyncmde_sim.recordings import open_recording
+from asyncmde_sim.recordings.tum import write_recording
 from asyncmde_sim.scenes.camera import Camera
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "record.py"
@@ -102,3 +104,19 @@ def test_nothing_is_overwritten(tmp_path):
     (tmp_path / "IndoorStatic-v0-agent-seed4").mkdir()
     done = script("--seed", "3", "--recordings", "2", "--out", str(tmp_path))
     assert done.returncode == 2 and "IndoorStatic-v0-agent-seed4 exists" in done.stderr
+
+
+def test_a_recording_is_scored_with_the_shipped_weights(env, tmp_path):
+    camera = recorded_camera(CAMERA)
+    write_recording(tmp_path / "turn", camera, frames_along(env, "smooth", 0, 4))
+    figures = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT.with_name("evaluate_depth.py")), "--recordings", str(tmp_path / "turn")]
+        + ["--interval", "2", "--json-file", str(figures)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "one sequence" in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
+    scored = json.loads(figures.read_text())["groups"]["turn"]
+    assert scored["frames"] == 4 and len(scored["delta1_by_lag"]["async"]) == 2
