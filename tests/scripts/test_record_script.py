@@ -110,12 +110,9 @@ def test_a_recording_is_scored_with_the_shipped_weights(env, tmp_path):
     camera = recorded_camera(CAMERA)
     write_recording(tmp_path / "turn", camera, frames_along(env, "smooth", 0, 4))
     figures = tmp_path / "figures.json"
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT.with_name("evaluate_depth.py")), "--recordings", str(tmp_path / "turn")]
-        + ["--interval", "2", "--json-file", str(figures)],
-        capture_output=True,
-        text=True,
-    )
+    evaluate = str(SCRIPT.with_name("evaluate_depth.py"))
+    options = ["--recordings", str(tmp_path / "turn"), "--interval", "2", "--json-file", str(figures)]
+    done = subprocess.run([sys.executable, evaluate, *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "one sequence" in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
     scored = json.loads(figures.read_text())["groups"]["turn"]
