@@ -15,6 +15,16 @@ ENVIRONMENTS = {
 """Every environment's id and class."""
 
 
+def check_environment(name: str) -> None:
+    """Check that the project has an environment of this id.
+
+    Raises:
+        ValueError: It has not; the message says which there are.
+    """
+    if name not in ENVIRONMENTS:
+        raise ValueError(f"unknown environment {name!r}: choose one of {', '.join(ENVIRONMENTS)}")
+
+
 def make_environment(
     env_class: str,
     *,

@@ -19,9 +19,9 @@ import gymnasium as gym
 from rich.console import Console
 from rich.progress import track
 
-from asyncmde_sim.envs.registration import ENVIRONMENTS
+from asyncmde_sim.envs.registration import check_environment
 from asyncmde_sim.evaluation.command_line import run_command
-from asyncmde_sim.evaluation.frames import MOTIONS, frames_along, recorded_camera
+from asyncmde_sim.evaluation.frames import check_motion, frames_along, recorded_camera
 from asyncmde_sim.evaluation.rollout import resized_camera
 from asyncmde_sim.recordings.tum import write_recording
 
@@ -55,10 +55,8 @@ class Record:
     out: Path = Path("recordings")
 
     def __post_init__(self) -> None:
-        if self.env not in ENVIRONMENTS:
-            raise ValueError(f"unknown environment {self.env!r}: choose one of {', '.join(ENVIRONMENTS)}")
-        if self.motion not in MOTIONS:
-            raise ValueError(f"unknown motion {self.motion!r}: choose one of {', '.join(MOTIONS)}")
+        check_environment(self.env)
+        check_motion(self.motion)
         if not 0 < self.seconds <= 1000:
             raise ValueError(f"seconds is {self.seconds}, but it must lie above 0 and up to 1000")
         if self.recordings < 1:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asyncmde_sim.envs.registration import ENVIRONMENTS
+from asyncmde_sim.envs.registration import check_environment
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ class RolloutConfig:
     rerun: bool = False
 
     def __post_init__(self) -> None:
-        if self.env not in ENVIRONMENTS:
-            raise ValueError(f"unknown environment {self.env!r}: choose one of {', '.join(ENVIRONMENTS)}")
+        check_environment(self.env)
         if self.episodes < 1:
             raise ValueError(f"episodes is {self.episodes}, but a rollout needs at least 1")
         if self.seed < 0:

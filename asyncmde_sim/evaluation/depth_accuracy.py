@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from asyncmde_sim.evaluation.frames import recorded_camera
 from asyncmde_sim.metrics.depth import Alignment, DepthScores, scale_error, score_frames
 from asyncmde_sim.metrics.statistics import paired_bootstrap
 from asyncmde_sim.metrics.temporal import SeenAgain, alignment_error, seen_both_ways
@@ -67,7 +68,7 @@ class SequenceScores:
 
 def clip_sequences(shards: Iterable[Clips], camera: Camera) -> Iterator[DepthSequence]:
     """Each rendered clip as a sequence."""
-    matrix = camera.intrinsics - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+    matrix = recorded_camera(camera).matrix
     for shard in shards:
         for images, depths, poses in zip(shard.images, shard.depth, shard.poses, strict=True):
             yield DepthSequence(images, depths.astype(np.float32), list(poses), matrix)

@@ -37,31 +37,37 @@ def recorded_camera(camera: Camera) -> Intrinsics:
     return Intrinsics(camera.width, camera.height, focal, focal, *centre)
 
 
-def frames_along(
-    env: gym.Env[Any, Any], motion: str, seed: int, most: int, agent_name: str = "avoid"
-) -> Iterator[Frame]:
+def check_motion(motion: str) -> None:
+    """Check that there is such a motion.
+
+    Raises:
+        ValueError: There is not; the message says which there are.
+    """
+    if motion not in MOTIONS:
+        raise ValueError(f"unknown motion {motion!r}: choose one of {', '.join(MOTIONS)}")
+
+
+def frames_along(env: gym.Env[Any, Any], motion: str, seed: int, most: int) -> Iterator[Frame]:
     """At most ``most`` frames, one a control step.
 
     Args:
         env: Environment that yields true depth.
-        motion: ``agent``: one episode of the agent, among whatever moves there; or an open-loop trajectory in
-            the scene that the episode of this seed has, with nothing else moving: ``smooth``, ``expert`` or
-            ``aggressive``.
+        motion: ``agent``: one episode of the agent ``avoid``, among whatever moves there; or an open-loop
+            trajectory in the scene that the episode of this seed has, with nothing else moving: ``smooth``,
+            ``expert`` or ``aggressive``.
         seed: Decides scene and motion.
         most: Bound on the number of frames.
-        agent_name: Who steers.
 
     Raises:
         ValueError: ``motion`` is unknown, ``most`` is not positive, or the scene has no room.
     """
-    if motion not in MOTIONS:
-        raise ValueError(f"unknown motion {motion!r}: choose one of {', '.join(MOTIONS)}")
+    check_motion(motion)
     if most < 1:
         raise ValueError(f"most is {most}, but a recording has at least 1 frame")
     fresh = env.reset(seed=seed)
     plain: Any = env.unwrapped
     if motion == "agent":
-        yield from _episode(env, fresh, make_agent(agent_name, plain.robot), seed, most)
+        yield from _episode(env, fresh, make_agent("avoid", plain.robot), seed, most)
         return
     rng = np.random.default_rng(seed)
     for index, camera_motion in enumerate(TRAJECTORIES[motion](plain.backend, plain.robot, rng, most)):

@@ -1,12 +1,31 @@
 """A scene so small that real scripts run through it in seconds."""
 
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import trimesh
 
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
 
 def box(extents, centre):
     return trimesh.creation.box(extents, trimesh.transformations.translation_matrix(centre))
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a real script, by its file's name, with arguments."""
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(SCRIPTS / name), *arguments], capture_output=True, text=True
+        )
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,11 @@
 """Runs the real controls on a tiny budget: one small room, small images, one episode."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.controls import conditions, figures, run_episodes
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "controls.py"
-
-
-def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -39,11 +30,20 @@ def test_every_condition_changes_what_its_name_says(base):
     assert len(found) == 6
 
 
-def test_the_script_prints_and_writes_every_condition(room, tmp_path):
+def test_the_script_prints_and_writes_every_condition(script, room, tmp_path):
     file = tmp_path / "controls.json"
     few = ["--latencies-ms", "100", "--speeds", "2", "--workers", "1", "--image-size", "48", "36"]
     done = script(
-        "--envs", "IndoorStatic-v0", "--scene", room, "--episodes", "1", *few, "--json-file", str(file)
+        "controls.py",
+        "--envs",
+        "IndoorStatic-v0",
+        "--scene",
+        room,
+        "--episodes",
+        "1",
+        *few,
+        "--json-file",
+        str(file),
     )
     assert done.returncode == 0, done.stderr
     rows = json.loads(file.read_text())["controls"]
@@ -72,6 +72,6 @@ def test_figures_are_the_means_of_the_rows(base):
         (("--only", "true death"), "there is no condition 'true death': choose among 'true depth'"),
     ],
 )
-def test_bad_input_is_one_sentence(arguments, message):
-    done = script(*arguments)
+def test_bad_input_is_one_sentence(script, arguments, message):
+    done = script("controls.py", *arguments)
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

@@ -1,9 +1,6 @@
 """Records with the real script in one small room, and reads back what it wrote."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -14,12 +11,7 @@ from asyncmde_sim.recordings import open_recording
 from asyncmde_sim.recordings.tum import write_recording
 from asyncmde_sim.scenes.camera import Camera
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "record.py"
 CAMERA = Camera(64, 48)
-
-
-def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -27,8 +19,9 @@ def env(room):
     return gym.make("asyncmde_sim:IndoorStatic-v0", scene=room, camera=CAMERA, disable_env_checker=True)
 
 
-def test_what_is_written_is_what_the_environment_shows(env, room, tmp_path):
+def test_what_is_written_is_what_the_environment_shows(script, env, room, tmp_path):
     done = script(
+        "record.py",
         *("--env", "IndoorStatic-v0", "--scene", room, "--image-size", "64", "48"),
         *("--seconds", "0.3", "--recordings", "2", "--out", str(tmp_path)),
     )
@@ -94,25 +87,24 @@ def test_a_distorting_camera_is_refused():
         (("--scene", "flat-nowhere-1"), "flat-nowhere-1"),
     ],
 )
-def test_bad_input_is_one_sentence(arguments, message, tmp_path):
-    done = script(*arguments, "--out", str(tmp_path))
+def test_bad_input_is_one_sentence(script, arguments, message, tmp_path):
+    done = script("record.py", *arguments, "--out", str(tmp_path))
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_is_overwritten(tmp_path):
+def test_nothing_is_overwritten(script, tmp_path):
     (tmp_path / "IndoorStatic-v0-agent-seed4").mkdir()
-    done = script("--seed", "3", "--recordings", "2", "--out", str(tmp_path))
+    done = script("record.py", "--seed", "3", "--recordings", "2", "--out", str(tmp_path))
     assert done.returncode == 2 and "IndoorStatic-v0-agent-seed4 exists" in done.stderr
 
 
-def test_a_recording_is_scored_with_the_shipped_weights(env, tmp_path):
+def test_a_recording_is_scored_with_the_shipped_weights(script, env, tmp_path):
     camera = recorded_camera(CAMERA)
     write_recording(tmp_path / "turn", camera, frames_along(env, "smooth", 0, 4))
     figures = tmp_path / "figures.json"
-    evaluate = str(SCRIPT.with_name("evaluate_depth.py"))
     options = ["--recordings", str(tmp_path / "turn"), "--interval", "2", "--json-file", str(figures)]
-    done = subprocess.run([sys.executable, evaluate, *options], capture_output=True, text=True)
+    done = script("evaluate_depth.py", *options)
     assert done.returncode == 0, done.stderr
     assert "one sequence" in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
     scored = json.loads(figures.read_text())["groups"]["turn"]
