@@ -19,6 +19,10 @@ from asyncmde_sim.envs.robots import RobotSpec
 Array = NDArray[np.float64]
 
 GRAVITY_MPS2 = 9.81
+SPEED_UP_MPS = 1.2
+"""A command ahead is at most this much faster than the flight: leaning far forward, it sees only floor."""
+SINK_MPS = 2.0
+"""It sinks no faster: it does not see what is below, and a tilted robot cannot stop its fall."""
 RANGE_M = 8.0
 """Obstacles beyond this do not matter to the next second of flight."""
 SPEEDS = np.array([1.0, 0.65, 0.3])
@@ -107,7 +111,7 @@ class FlightAvoidAgent:
         self._planned_s = time_s
         lean = rotation[:2, 2] / max(rotation[2, 2], 0.3)
         accel = np.array([*(GRAVITY_MPS2 * lean), 0.0])
-        self._last, self._gaze = self._plan(position, velocity, accel, goal, age)
+        self._last, self._gaze = self._plan(position, velocity, accel, goal, age, yaw)
         return self._action(self._last, yaw)
 
     def _remember(
@@ -135,7 +139,7 @@ class FlightAvoidAgent:
             self._memory.add(View.of_depth(depth, self.robot.camera, state, RANGE_M))
 
     def _plan(
-        self, position: Array, velocity: Array, accel: Array, goal: Array, age_s: float
+        self, position: Array, velocity: Array, accel: Array, goal: Array, age_s: float, yaw: float
     ) -> tuple[Array, Array]:
         """The velocity command (3,) and the direction (3,) to look in, in the odometry frame."""
         robot = self.robot
@@ -146,8 +150,9 @@ class FlightAvoidAgent:
         directions = fan(course.direction(position, min(2.0, distance)))
         kept = [v / np.linalg.norm(v) for v in (to_goal, self._last) if v.any()]
         directions = np.concatenate([directions, kept])
-        commands = (top * SPEEDS[:, None, None] * directions).reshape(-1, 3)
-        commands = np.concatenate([commands, np.zeros((1, 3))])
+        wanted = (top * SPEEDS[:, None, None] * directions).reshape(-1, 3)
+        wanted = np.concatenate([wanted, np.zeros((1, 3))])
+        commands = _gentle(wanted, velocity, np.array([math.cos(yaw), math.sin(yaw), 0.0]))
         brake = 0.7 * robot.max_accel_mps2
         flights = predict(commands, position, velocity, accel, 0.2 + 0.5 * min(age_s, 0.5), brake)
         radius = robot.body.radius_m
@@ -182,16 +187,15 @@ class FlightAvoidAgent:
             look = look.or_better(batch, np.where(safe, score, -np.inf))
             best = best.or_better(batch, np.where(safe & seen.all(0), score, -np.inf))
             if best.candidate is None:
-                # Nothing is both safe and known: as long as possible in known free space, best by braking.
-                bad = (clear < 0.0) | ~seen
-                until = np.where(bad, np.arange(len(bad))[:, None], len(bad)).min(0)
+                # Nothing is both safe and known: as long as possible free, then known, best by braking.
+                until = 2 * _steps_until(clear < 0.0) + _steps_until(~seen)
                 slow = 1 - np.linalg.norm(commands[batch], axis=1) / robot.max_speed_mps
                 room = np.clip(worst / margin, -1.0, 1.0)
                 fallback = fallback.or_better(batch, until + 2.0 * room + slow)
         chosen = commands[fallback.candidate if best.candidate is None else best.candidate]
-        if look.candidate is None or not commands[look.candidate].any():
+        if look.candidate is None or not wanted[look.candidate].any():
             return chosen, to_goal
-        return chosen, commands[look.candidate]
+        return chosen, wanted[look.candidate]
 
     def _charted(self, position: Array, goal: Array) -> CourseMap:
         """The map, brought up to date now and then."""
@@ -259,3 +263,15 @@ class FlightAvoidAgent:
         level = np.array([c * command[0] + s * command[1], c * command[1] - s * command[0], command[2]])
         turn = 4.0 * error / self.robot.max_yaw_rate_radps
         return np.clip([*(level / self.robot.max_speed_mps), turn], -1.0, 1.0).astype(np.float32)
+
+
+def _gentle(commands: Array, velocity: Array, heading: Array) -> Array:
+    """Velocity commands (N, 3) that let it see where it flies: it speeds up ahead and sinks only so fast."""
+    speed_up = np.maximum(0.0, (commands - velocity) @ heading - SPEED_UP_MPS)
+    commands = commands - speed_up[:, None] * heading
+    return np.maximum(commands, (-np.inf, -np.inf, -SINK_MPS))
+
+
+def _steps_until(bad: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Steps (N,) before the first of ``bad`` (S, N), S where there is none."""
+    return np.where(bad.any(0), bad.argmax(0), len(bad))

@@ -190,9 +190,11 @@ class SpaceMemory:
         if previous is not None:
             points = points + (now - previous.state.time_s) * velocity
         z, measured = view.depth_at(points)
-        kept = (np.isnan(measured) | (np.abs(z - measured) < TRACK_GAP_M)) & (now - times < MOTION_KEEP_S)
+        in_view = ~np.isnan(measured)
+        replaced = np.abs(z - measured) >= TRACK_GAP_M
         if len(found):
-            kept &= cKDTree(found).query(points)[0] > MOTION_GROUP_M
+            replaced |= cKDTree(found).query(points)[0] <= MOTION_GROUP_M
+        kept = ~(in_view & replaced) & (now - times < MOTION_KEEP_S)
         self.moving = np.concatenate([found, points[kept]]), np.concatenate([speeds, velocity[kept]])
         self._moving_times = np.append(np.full(len(found), now), times[kept])
 

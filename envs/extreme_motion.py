@@ -68,15 +68,15 @@ class ExtremeMotion(NavigationEnv):
     ) -> None:
         super().__init__(make_quad(max_speed_mps, camera), difficulty=difficulty, **options)
         self.disturbance = DisturbanceParameters(
-            gust_mps=3.0 * difficulty, kicks_per_s=difficulty, kick_radps=8.0 + 8.0 * difficulty
+            gust_mps=3.0 * difficulty, kicks_per_s=difficulty, kick_radps=4.0 + 8.0 * difficulty
         )
 
     def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
         start, goal, field = self._start_and_goal(rng)
         path = geodesic_path(field, start, goal, flies=True)
         way = Way(np.array([start, goal]) if path is None else path)
-        count = round(0.4 * self.difficulty * way.length)
-        lead = (1.3 - 0.8 * self.difficulty, 1.7 - 0.8 * self.difficulty)
+        count = round(0.24 * self.difficulty * way.length)
+        lead = (0.9 - 0.4 * self.difficulty, 1.1 - 0.4 * self.difficulty)
         self._runners = draw_runners(self.backend, way, count, lead, rng)
         self._set_off_s = [math.inf] * len(self._runners)
         yaw = math.atan2(*(goal - start)[1::-1]) + rng.uniform(-0.3, 0.3)

@@ -18,7 +18,8 @@ from asyncmde_sim.scenes.backend import Mover, RobotBody, SceneBackend
 from asyncmde_sim.scenes.camera import RigidMotion
 from asyncmde_sim.scenes.generate.movers import mover_mesh
 
-KINDS = ("bag", "ball", "panel")
+KIND = "panel"
+"""Its width lies along its way: a robot must know early to which side it can still get out of it."""
 ATTEMPTS = 12
 """Places tried for each obstacle; a course too narrow for them all gets fewer."""
 SWEEP_GAP_M = 0.05
@@ -32,20 +33,18 @@ NEAR_M = 1.2
 
 @dataclass(frozen=True)
 class Runner:
-    """A mesh that waits at one end of a level rail, runs to the other at constant speed, and stays there.
+    """A panel that waits at one end of a level rail, runs to the other at constant speed, and stays there.
 
     It is set off when a robot, at its present velocity, would cross the rail within ``lead_s``, the time in
-    which the mesh comes to the middle of the rail.
+    which the panel comes to the middle of the rail.
 
     Args:
-        kind: Kind of its mesh.
-        start: World position of the mesh's foot while it waits, (3,).
-        heading_rad: Direction in which it runs, and of the mesh's y axis (a panel's face looks across).
+        start: World position of the panel's foot while it waits, (3,).
+        heading_rad: Direction in which it runs; its face looks across.
         travel_m: Length of the rail.
         lead_s: See above.
     """
 
-    kind: str
     start: NDArray[np.float64]
     heading_rad: float
     travel_m: float
@@ -62,12 +61,12 @@ class Runner:
         return self.travel_m / 2 / self.lead_s
 
     def at(self, since_s: float) -> Mover:
-        """The mesh at a time since it was set off (negative: before), with its exact velocity."""
+        """The panel at a time since it was set off (negative: before), with its exact velocity."""
         run_s = 2 * self.lead_s
         velocity = self.speed_mps * self.direction
         foot = self.start + min(max(since_s, 0.0), run_s) * velocity
         pose = yaw_pose(foot, self.heading_rad - math.pi / 2)
-        return Mover(self.kind, RigidMotion(pose, velocity * (0.0 <= since_s < run_s)))
+        return Mover(KIND, RigidMotion(pose, velocity * (0.0 <= since_s < run_s)))
 
     def is_set_off_by(self, robot: BodyState) -> bool:
         """Whether a robot is about to cross the rail."""
@@ -94,13 +93,12 @@ def draw_runners(
         way: The way that they cross.
         count: How many are wanted.
         lead_s: Range of the warning that they give.
-        rng: Draws kinds, places, lengths and times.
+        rng: Draws places, lengths and times.
     """
     runners: list[Runner] = []
     low, high = ENDS_M[0], max(way.length - ENDS_M[1], ENDS_M[0])
+    half_height = float(mover_mesh(KIND).bounds[1, 2]) / 2
     for index in range(count):
-        kind = KINDS[int(rng.integers(len(KINDS)))]
-        half_height = float(mover_mesh(kind).bounds[1, 2]) / 2
         for _ in range(ATTEMPTS):
             along = low + (high - low) * (index + rng.uniform()) / count
             direction = way.direction(along, span_m=1.0)
@@ -108,7 +106,7 @@ def draw_runners(
             heading = math.atan2(direction[1], direction[0]) + side + rng.uniform(-0.5, 0.5)
             travel = rng.uniform(*TRAVEL_M)
             start = way.position(along) - [0.0, 0.0, half_height] - travel / 2 * _level(heading)
-            runner = Runner(kind, start, heading, travel, rng.uniform(*lead_s))
+            runner = Runner(start, heading, travel, rng.uniform(*lead_s))
             if _run_is_clear(backend, runner):
                 runners.append(runner)
                 break
@@ -121,7 +119,7 @@ def _level(heading_rad: float) -> NDArray[np.float64]:
 
 def _run_is_clear(backend: SceneBackend, runner: Runner) -> bool:
     """Whether points spread over the mesh can move all the way without meeting the scene."""
-    bounds = mover_mesh(runner.kind).bounds
+    bounds = mover_mesh(KIND).bounds
     half = (bounds[1] - bounds[0]) / 2
     grid = np.array([[a, b, c] for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)])
     local = bounds.mean(axis=0) + grid * (half + SWEEP_GAP_M)

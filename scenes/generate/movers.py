@@ -141,7 +141,7 @@ _MAKERS: dict[str, Callable[[], Shape]] = {
 }
 
 MOVER_KINDS: tuple[str, ...] = tuple(_MAKERS)
-"""People and carts stand on the floor; ``bag``, ``ball`` and ``panel`` run across halls."""
+"""People and carts stand on the floor; a ``panel`` runs across halls, in training bags and balls as well."""
 
 
 def _known(kind: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from asyncmde_sim.agents import Agent
 from asyncmde_sim.agents.flight_avoid import FlightAvoidAgent
@@ -272,6 +273,21 @@ def test_what_follows_a_moving_front_out_of_sight_fills_the_way_it_came():
     memory.add(view(Pillars(), camera_state(0.52, yaw=2.5)))
     assert taken(front + 0.4 * velocity) and taken(front), "0.4 s later it has come so far"
     assert not taken(behind)
+
+
+def test_the_part_of_a_moving_thing_that_left_the_view_is_carried_on_beside_the_part_in_view():
+    memory = SpaceMemory()
+    for time in (0.0, 0.12):
+        memory.add(view(Pillars([(2.5, 2.0 * time - 0.3, 0.25)]), camera_state(time)))
+    low = memory.moving[0][:, 2] < -0.4
+    up = camera_state(0.24)
+    tilt = Rotation.from_euler("y", -35, degrees=True).as_matrix()
+    memory.add(view(Pillars([(2.5, 0.18, 0.25)]), replace(up, rotation=tilt @ up.rotation)))
+    points, velocity = memory.moving
+    assert (memory.moving_unseen_s == 0).any(), "the upper part is seen to move"
+    carried = points[memory.moving_unseen_s > 0]
+    assert low.sum() > 5 and (carried[:, 2] < -0.4).sum() == low.sum()
+    assert velocity[:, 1].mean() == pytest.approx(2.0, abs=0.6)
 
 
 def test_a_turn_makes_nothing_move():

@@ -8,13 +8,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from asyncmde_sim.envs.obstacles import NEAR_M, Runner, draw_runners
+from asyncmde_sim.envs.obstacles import KIND, NEAR_M, Runner, draw_runners
 from asyncmde_sim.envs.paths import Way
 from asyncmde_sim.envs.state import BodyState, yaw_pose
 from asyncmde_sim.scenes.backend import RobotBody
 from asyncmde_sim.scenes.generate.movers import mover_mesh
 
-RUNNER = Runner("ball", np.array([5.0, -1.2, 1.0]), math.pi / 2, travel_m=2.4, lead_s=0.8)
+RUNNER = Runner(np.array([5.0, -1.2, 1.0]), math.pi / 2, travel_m=2.4, lead_s=0.8)
 """Runs along y through (5, 0)."""
 DT_S = 1 / 60
 
@@ -72,7 +72,7 @@ def test_drawn_runners_cross_the_way_and_nothing_else(backend):
     on_way = way.position(np.linspace(0, way.length, 500))
     for runner in runners:
         assert leads[0] <= runner.lead_s <= leads[1]
-        rise = np.array([0, 0, mover_mesh(runner.kind).bounds[1, 2] / 2])
+        rise = np.array([0, 0, mover_mesh(KIND).bounds[1, 2] / 2])
         along = [foot(runner, t) + rise for t in np.linspace(0, 2 * runner.lead_s, 20)]
         assert (backend.clearance(np.array(along), RobotBody(0.03, flies=True)) > 0).all()
         middle = foot(runner, runner.lead_s) + rise
