@@ -106,7 +106,13 @@ def print_tables(results: Sequence[Row]) -> None:
     """One table for each environment."""
     for env in dict.fromkeys(r["env"] for r in results):
         table = Table(
-            Column("condition", no_wrap=True), "success", "95 %", "collided", "SPL", "time", title=env
+            Column("condition", no_wrap=True),
+            "success",
+            Column("95 %", no_wrap=True),
+            "hit",
+            "SPL",
+            "time",
+            title=env,
         )
         for r in (r for r in results if r["env"] == env):
             low, high = r["success_ci"]

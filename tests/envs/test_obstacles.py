@@ -90,8 +90,11 @@ def test_in_the_environment_they_wait_for_the_robot():
         env.step(np.zeros(4, np.float32))
     np.testing.assert_array_equal([m.motion.pose for m in env._movers], waiting)
     env.reset(seed=1)
-    over = False
-    while not over:
-        _, _, terminated, truncated, _ = env.step(np.array([1.0, 0, 0, 0], np.float32))
-        over = terminated or truncated or min(env._set_off_s) < env.time_s
-    assert min(env._set_off_s) < math.inf
+    ahead, left, _ = env.state.pose[:3, :3].T
+    middle = env.state.position + 2.0 * ahead - [0.0, 0.0, 0.8]
+    env._runners[0] = Runner(middle - 1.2 * left, math.atan2(left[1], left[0]), travel_m=2.4, lead_s=0.8)
+    while env._set_off_s[0] == math.inf and env.time_s < 1.5:
+        env.step(np.array([1.0, 0, 0, 0], np.float32))
+    set_off_s = env._set_off_s[0]
+    assert 0.2 < set_off_s < 1.0
+    assert env._movers_at(set_off_s + 0.4)[0].motion.pose[:3, 3] == pytest.approx(middle - 0.6 * left)
