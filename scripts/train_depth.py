@@ -135,15 +135,19 @@ class _Training:
             model = load_network("fast", self.start)
         else:
             fast_training.start_from(model, load_network("fast-only", self.out))
-        fast_training.train_fast(
-            model,
-            teacher,
-            self.ten_frame_clips,
-            gates=self.schedule("gates"),
-            everything=self.schedule("fast") if "fast" in self.schedules else None,
-            seed=self.seed + 3,
-            save=partial(self.save, model, "fast"),
-        )
+        save = partial(self.save, model, "fast")
+        clips, schedules = self.ten_frame_clips, self.schedules
+        fast_training.train_gates(model, teacher, clips, self.schedule("gates"), self.seed + 3, save)
+        if "fast" not in schedules:
+            return
+        control = load_network("fast-only", self.out)
+
+        def save_both() -> None:
+            save()
+            self.save(control, "fast-only")
+
+        schedule = self.schedule("fast")
+        fast_training.train_fast(model, control, teacher, clips, schedule, self.seed + 4, save_both)
 
 
 @dataclass(frozen=True)

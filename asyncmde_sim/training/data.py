@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,10 @@ class Batch:
     images: Tensor
     depth: Tensor
     valid: Tensor
+
+    def frames(self, chosen: Sequence[int]) -> Batch:
+        """Some of the frames of each clip."""
+        return Batch(self.images[:, chosen], self.depth[:, chosen], self.valid[:, chosen])
 
 
 class ClipPool:

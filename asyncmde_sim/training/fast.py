@@ -7,7 +7,7 @@ path is aligned to its features (see ``align``), and the gates learn what to kee
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -46,29 +46,42 @@ def without_memory_loss(model: FastPathWithoutMemory, batch: Batch) -> Tensor:
     return asyncmde_loss(estimate, depth, valid)
 
 
-def clip_loss(model: FastPath, teacher: SlowPath, batch: Batch, rng: torch.Generator) -> Tensor:
-    """The paper's loss and the metric term on clips whose memory the slow path fills at the first frame.
+def draw_frames(frames: int, rng: torch.Generator) -> tuple[int, list[int]]:
+    """Where the fast path starts in a clip of so many frames, and which of the frames from there are scored.
 
-    The fast path starts at a random one of the first frames, as under latency a refresh is old when it
-    lands, and ``DECODED_FRAMES`` random frames are scored.
+    It starts at a random one of the first half, as under latency a refresh is old when it lands.
     """
-    frames = batch.images.shape[1]
-    precision = mixed_precision(batch.images.device)
-    with torch.no_grad(), precision:
-        state = MemoryState(tuple(teacher.features(batch.images[:, 0])))
-    first = int(torch.randint(0, frames // 2, (1,), generator=rng))
+    first = int(torch.randint(0, (frames + 1) // 2, (1,), generator=rng))
     order = first + torch.randperm(frames - first, generator=rng)
-    scored = set(order[:DECODED_FRAMES].tolist())
-    losses = []
-    for index in range(first, frames):
-        images = batch.images[:, index]
-        with precision:
-            state, trust = model.fuse(images, state)
-            if index not in scored:
-                continue
-            depth = model.decoder(state.memory, tuple(images.shape[-2:]))
-        losses.append(asyncmde_loss(depth, batch.depth[:, index], batch.valid[:, index], trust.float()))
-    return torch.stack(losses).mean()
+    return first, sorted(order[:DECODED_FRAMES].tolist())
+
+
+def clip_loss(model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int]) -> Tensor:
+    """The paper's loss and the metric term on clips whose memory the slow path fills at frame 0.
+
+    Args:
+        model: Runs from frame ``first`` on.
+        teacher: Fills the memory.
+        batch: The clips.
+        first: See ``draw_frames``.
+        scored: Frames that are decoded and scored, in rising order.
+    """
+    images = batch.images[:, first:]
+    memories, trusts = [], []
+    with mixed_precision(images.device):
+        with torch.no_grad():
+            state = MemoryState(tuple(teacher.features(batch.images[:, 0])))
+        levels = [f.unflatten(0, images.shape[:2]) for f in model.encoder(images.flatten(0, 1))]
+        for index in range(first, scored[-1] + 1):
+            state, trust = model.smu([level[:, index - first] for level in levels], state)
+            if index in scored:
+                memories.append(state.memory)
+                trusts.append(trust)
+        features = [torch.stack(level, 1).flatten(0, 1) for level in zip(*memories, strict=True)]
+        depth = model.decoder(features, tuple(images.shape[-2:]))
+    frames = batch.frames(scored)
+    true_depth, valid = frames.depth.flatten(0, 1), frames.valid.flatten(0, 1)
+    return asyncmde_loss(depth, true_depth, valid, torch.stack(trusts, 1).flatten(0, 1).float())
 
 
 def distil(
@@ -101,36 +114,63 @@ def train_without_memory(
     model.eval()
 
 
-def train_fast(
+def train_gates(
     model: FastPath,
     teacher: SlowPath,
     clips: ClipPool,
-    gates: Schedule,
-    everything: Schedule | None,
+    schedule: Schedule,
     seed: int,
     save: Callable[[], None],
 ) -> None:
-    """Train the fast path on clips: its gates alone first, then all of it, if that has a schedule.
-
-    Batch statistics stay fixed. Trained for a short time on few clips, all of it forgets what the control had
-    learned, and estimates worse than the control wherever the memory is of no use.
-    """
+    """Train the fast path's gates alone, on clips; batch statistics stay fixed."""
     to_device(teacher, clips.device)
     to_device(model, clips.device).eval()
     rng = torch.Generator().manual_seed(seed)
-    smu = model.smu
-    for schedule, trained in ((gates, nn.ModuleList([smu.gate1, smu.gate4])), (everything, model)):
-        if schedule is None:
-            continue
-        model.requires_grad_(False)
-        trained.requires_grad_(True)
-        optimise(
-            model.parameters(),
-            clips.batches(schedule.batch, schedule.steps, seed),
-            lambda b: clip_loss(model, teacher, b, rng),
-            schedule,
-            on_report=lambda _: save(),
-        )
+    gates = nn.ModuleList([model.smu.gate1, model.smu.gate4])
+    model.requires_grad_(False)
+    gates.requires_grad_(True)
+    optimise(
+        gates.parameters(),
+        clips.batches(schedule.batch, schedule.steps, seed),
+        lambda b: clip_loss(model, teacher, b, *draw_frames(b.images.shape[1], rng)),
+        schedule,
+        on_report=lambda _: save(),
+    )
+
+
+def train_fast(
+    model: FastPath,
+    control: FastPathWithoutMemory,
+    teacher: SlowPath,
+    clips: ClipPool,
+    schedule: Schedule,
+    seed: int,
+    save: Callable[[], None],
+) -> None:
+    """Train all of the fast path on clips and the control on the same frames of them.
+
+    Both see the same batches in the same order, so what differs in the end is the memory. It needs many
+    clips: on a few thousand frames both forget what the control had learned.
+    """
+    to_device(teacher, clips.device)
+    for network in (model, control):
+        to_device(network, clips.device).requires_grad_(True).train()
+    rng = torch.Generator().manual_seed(seed)
+
+    def loss_of(batch: Batch) -> Tensor:
+        first, scored = draw_frames(batch.images.shape[1], rng)
+        loss = without_memory_loss(control, batch.frames(scored))
+        return loss + clip_loss(model, teacher, batch, first, scored)
+
+    optimise(
+        [*model.parameters(), *control.parameters()],
+        clips.batches(schedule.batch, schedule.steps, seed),
+        loss_of,
+        schedule,
+        on_report=lambda _: save(),
+    )
+    model.eval()
+    control.eval()
 
 
 def start_from(model: FastPath, control: FastPathWithoutMemory) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
+from asyncmde_sim.depth.losses import asyncmde_loss
 from asyncmde_sim.depth.memory import MemoryState
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.scenes.backend import Mover, RobotBody
@@ -16,7 +17,7 @@ from asyncmde_sim.training import fast
 from asyncmde_sim.training.align import align, fit_neck
 from asyncmde_sim.training.clips import KINDS, ClipRecipe, Clips, read_shards, render_clip, write_shard
 from asyncmde_sim.training.data import ClipPool
-from asyncmde_sim.training.loop import Schedule, cosine_rate, load_recipe, optimise
+from asyncmde_sim.training.loop import Schedule, cosine_rate, load_recipe, mixed_precision, optimise
 from asyncmde_sim.training.slow import SlowStage, coarse_depth, train_slow
 
 
@@ -217,6 +218,29 @@ def test_a_fast_path_that_trusts_no_memory_is_the_control() -> None:
         assert not torch.allclose(path(images, state)[0], control(images), atol=1e-2)
 
 
+def test_the_loss_of_a_clip_is_that_of_its_frames_run_one_by_one(folder: Path) -> None:
+    torch.manual_seed(0)
+    path, slow = FastPath().eval(), ConvSlowPath().eval()
+    (batch,) = ClipPool(folder / "clips").batches(1, 1, 0)
+    frames = batch.images.shape[1]
+    with torch.no_grad(), mixed_precision(batch.images.device):
+        for first in range(frames):
+            state = MemoryState(tuple(slow.features(batch.images[:, 0])))
+            for index in range(first, frames):
+                depth, state, trust = path(batch.images[:, index], state)
+                expected = asyncmde_loss(depth, batch.depth[:, index], batch.valid[:, index], trust)
+                assert torch.allclose(fast.clip_loss(path, slow, batch, first, [index]), expected, rtol=2e-3)
+
+
+def test_scored_frames_follow_the_first_and_cover_the_clip() -> None:
+    rng = torch.Generator().manual_seed(0)
+    draws = [fast.draw_frames(10, rng) for _ in range(200)]
+    assert {first for first, _ in draws} == set(range(5))
+    assert {index for _, scored in draws for index in scored} == set(range(10))
+    for first, scored in draws:
+        assert scored == sorted(set(scored)) and len(scored) == fast.DECODED_FRAMES and scored[0] >= first
+
+
 def test_all_three_networks_learn_the_ramp(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     saved: list[int] = []
@@ -234,12 +258,15 @@ def test_all_three_networks_learn_the_ramp(folder: Path, capsys: pytest.CaptureF
     path = FastPath()
     fast.start_from(path, single)
     gate, decoder = path.smu.gate1[0].weight.clone(), path.decoder.head.conv1.weight.clone()
-    fast.train_fast(path, slow, clips, short, None, 0, lambda: saved.append(4))
+    fast.train_gates(path, slow, clips, short, 0, lambda: saved.append(4))
     assert not torch.equal(gate, path.smu.gate1[0].weight)
     assert torch.equal(decoder, path.decoder.head.conv1.weight)
-    fast.train_fast(path, slow, clips, short, short, 0, lambda: saved.append(4))
-    assert saved == [1, 1, 1, 2, 3, 4, 4, 4]
-    assert not torch.equal(decoder, path.decoder.head.conv1.weight)
+    teacher = slow.neck[0].weight.clone()
+    fast.train_fast(path, single, slow, clips, short, 0, lambda: saved.append(5))
+    assert saved == [1, 1, 1, 2, 3, 4, 5]
+    for trained in (path, single):
+        assert not torch.equal(decoder, trained.decoder.head.conv1.weight) and not trained.training
+    assert torch.equal(teacher, slow.neck[0].weight)
     losses = [
         float(line.split()[3]) for line in capsys.readouterr().out.splitlines() if line.startswith("step")
     ]
