@@ -219,5 +219,4 @@ Command = Annotated[
 
 if __name__ == "__main__":
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    torch.backends.cudnn.benchmark = True
     tyro.cli(Command, description=__doc__).run()
