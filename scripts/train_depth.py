@@ -136,9 +136,9 @@ class _Training:
         else:
             fast_training.start_from(model, load_network("fast-only", self.out))
         save = partial(self.save, model, "fast")
-        clips, schedules = self.ten_frame_clips, self.schedules
+        clips = self.ten_frame_clips
         fast_training.train_gates(model, teacher, clips, self.schedule("gates"), self.seed + 3, save)
-        if "fast" not in schedules:
+        if "fast" not in self.schedules:
             return
         control = load_network("fast-only", self.out)
 
@@ -148,6 +148,15 @@ class _Training:
 
         schedule = self.schedule("fast")
         fast_training.train_fast(model, control, teacher, clips, schedule, self.seed + 4, save_both)
+        self.average()
+
+    def average(self) -> None:
+        """Average the fast path with the control and train its gates again."""
+        model, control = load_network("fast", self.out), load_network("fast-only", self.out)
+        fast_training.average_with(model, control, self.schedules["average"]["share"])
+        save = partial(self.save, model, "fast")
+        teacher, schedule = load_network("slow", self.out), Schedule(**self.schedules["average"]["gates"])
+        fast_training.train_gates(model, teacher, self.ten_frame_clips, schedule, self.seed + 5, save)
 
 
 @dataclass(frozen=True)
@@ -187,6 +196,15 @@ class Fast(_Training):
 
 
 @dataclass(frozen=True)
+class Average(_Training):
+    """Average the fast path with the control, and train its gates again: what ``fast`` ends with on a GPU."""
+
+    def run(self) -> None:
+        """Average, train and save."""
+        self.average()
+
+
+@dataclass(frozen=True)
 class All(_Training):
     """Train all three networks while worker processes render."""
 
@@ -213,6 +231,7 @@ Command = Annotated[
     | Annotated[FastOnly, tyro.conf.subcommand("fast-only")]
     | Annotated[Align, tyro.conf.subcommand("align")]
     | Annotated[Fast, tyro.conf.subcommand("fast")]
+    | Annotated[Average, tyro.conf.subcommand("average")]
     | Annotated[All, tyro.conf.subcommand("all")],
     tyro.conf.OmitArgPrefixes,
 ]

@@ -175,6 +175,26 @@ def train_fast(
 
 def start_from(model: FastPath, control: FastPathWithoutMemory) -> None:
     """Give the fast path the control's encoder, projector and decoder: without memory it is the control."""
-    model.encoder.load_state_dict(control.encoder.state_dict())
-    model.smu.projector.load_state_dict(control.projector.state_dict())
-    model.decoder.load_state_dict(control.decoder.state_dict())
+    average_with(model, control, 1.0)
+
+
+def average_with(model: FastPath, control: FastPathWithoutMemory, share: float) -> None:
+    """Move the fast path's encoder, projector and decoder towards the control's, by ``share`` of the way.
+
+    Beside a memory the fast path forgets to see well by itself. Trained from the same start on the same
+    frames, weights between the two are as good with the memory and better without it (see Wortsman et al.,
+    arXiv 2109.01903); the gates are trained again afterwards.
+
+    Args:
+        model: Changed in place.
+        control: The fast path without memory.
+        share: 0 leaves the fast path as it is, 1 makes it the control.
+    """
+    pairs = (model.encoder, control.encoder), (model.smu.projector, control.projector)
+    for module, other in (*pairs, (model.decoder, control.decoder)):
+        theirs = other.state_dict()
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(theirs[name].to(value.device), share)
+            else:
+                value.copy_(theirs[name])

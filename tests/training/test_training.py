@@ -154,6 +154,8 @@ def test_recipes_are_known_by_name() -> None:
     for name in ("cpu", "gpu"):
         recipe = load_recipe(name)
         assert all(SlowStage(**stage).steps for stage in recipe.pop("slow"))
+        average = recipe.pop("average")
+        assert 0 < average["share"] < 1 and Schedule(**average["gates"]).steps
         assert set(recipe) - {"fast"} == {"distil", "fast-only", "align", "gates"}
         assert all(Schedule(**schedule).steps for schedule in recipe.values())
     with pytest.raises(FileNotFoundError, match=r"no recipe 'x'.*cpu"):
@@ -216,6 +218,25 @@ def test_a_fast_path_that_trusts_no_memory_is_the_control() -> None:
         path.smu.gate4[-1].bias.fill_(100)
         path.smu.gate1[-1].bias.fill_(100)
         assert not torch.allclose(path(images, state)[0], control(images), atol=1e-2)
+
+
+def test_averaging_leads_from_the_fast_path_to_the_control_and_spares_the_gates() -> None:
+    torch.manual_seed(0)
+    control, path, halfway = FastPathWithoutMemory(), FastPath(), FastPath()
+    halfway.load_state_dict(path.state_dict())
+    fast.average_with(halfway, control, 0.0)
+    for name, value in halfway.state_dict().items():
+        assert torch.equal(value, path.state_dict()[name])
+    fast.average_with(halfway, control, 0.5)
+    for ours, before, theirs in zip(
+        halfway.decoder.parameters(), path.decoder.parameters(), control.decoder.parameters(), strict=True
+    ):
+        assert torch.allclose(ours, (before + theirs) / 2)
+    for ours, before in zip(halfway.smu.gate1.parameters(), path.smu.gate1.parameters(), strict=True):
+        assert torch.equal(ours, before)
+    fast.average_with(halfway, control, 1.0)
+    for name, value in halfway.encoder.state_dict().items():
+        assert torch.equal(value, control.encoder.state_dict()[name])
 
 
 def test_the_loss_of_a_clip_is_that_of_its_frames_run_one_by_one(folder: Path) -> None:
