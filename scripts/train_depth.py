@@ -151,12 +151,10 @@ class _Training:
         self.average()
 
     def average(self) -> None:
-        """Average the fast path with the control and train its gates again."""
+        """Average the fast path with the control."""
         model, control = load_network("fast", self.out), load_network("fast-only", self.out)
-        fast_training.average_with(model, control, self.schedules["average"]["share"])
-        save = partial(self.save, model, "fast")
-        teacher, schedule = load_network("slow", self.out), Schedule(**self.schedules["average"]["gates"])
-        fast_training.train_gates(model, teacher, self.ten_frame_clips, schedule, self.seed + 5, save)
+        fast_training.average_with(model, control, fast_training.CONTROL_SHARE)
+        self.save(model, "fast")
 
 
 @dataclass(frozen=True)
@@ -197,10 +195,10 @@ class Fast(_Training):
 
 @dataclass(frozen=True)
 class Average(_Training):
-    """Average the fast path with the control, and train its gates again: what ``fast`` ends with on a GPU."""
+    """Average the fast path with the control: what ``fast`` ends with, where all of it was trained."""
 
     def run(self) -> None:
-        """Average, train and save."""
+        """Average and save."""
         self.average()
 
 
