@@ -9,7 +9,7 @@ import skfmm
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from asyncmde_sim.agents.grid import CELL_M, SIZE, OccupancyGrid
+from asyncmde_sim.agents.grid import CELL_M, SIZE, LocalRoom, OccupancyGrid
 
 COARSE = 2
 """Cells of the occupancy grid along one cell of the plan."""
@@ -22,6 +22,9 @@ BLOCKED_SPEED = 0.003
 
 COMFORT_M = 0.25
 """Extra room within which a route gets slower towards an obstacle."""
+
+ASIDE_M = 0.25
+"""How far a step aside goes where the route comes too near to something."""
 
 MARGIN_M = 2.0
 """The plan's area reaches this far beyond everything seen."""
@@ -38,6 +41,19 @@ def plan_route(
     path = np.array(_descend(cost, (ends[0] - low) // COARSE))
     points = OccupancyGrid.centre(path * COARSE + low) + (COARSE - 1) / 2 * CELL_M
     return np.concatenate([start[None], points[1:-1], goal[None]])
+
+
+def bearing_aside(room: LocalRoom, position: NDArray[np.float64], bearing: float, room_m: float) -> float:
+    """The direction nearest to ``bearing`` in which a short straight way is free, or ``bearing`` if none is.
+
+    Free is what keeps ``room_m`` from obstacles, or the distance that ``position`` (2,) has, if that is less.
+    """
+    turns = np.array([0.0, 0.3, -0.3, 0.6, -0.6, 0.9, -0.9, 1.2, -1.2, 1.5, -1.5])
+    directions = np.stack([np.cos(bearing + turns), np.sin(bearing + turns)], axis=1)
+    steps = np.arange(0.0, ASIDE_M + CELL_M / 2, CELL_M)
+    clear, _ = room.at(position + steps[:, None, None] * directions)
+    free = (clear >= np.minimum(room_m, clear[0])).all(axis=0)
+    return float(bearing + turns[int(free.argmax())])
 
 
 def _area(grid: OccupancyGrid, ends: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

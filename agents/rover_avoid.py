@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from asyncmde_sim.agents.base import PoseHistory, odometry_pose
 from asyncmde_sim.agents.grid import CELL_M, LocalRoom, OccupancyGrid
-from asyncmde_sim.agents.route import plan_route, wrapped
+from asyncmde_sim.agents.route import bearing_aside, plan_route, wrapped
 from asyncmde_sim.envs.robots import RobotSpec
 from asyncmde_sim.scenes.raycast import pixel_rays
 
@@ -30,6 +30,9 @@ CREEP_MPS = 0.25
 """Top speed where the way ahead was not seen."""
 
 STUCK_S = 4.0
+RETREAT_M, ARRIVED_M, TRAIL_STEP_M = 1.0, 0.3, 0.1
+"""How far it goes back on its own trail when stuck, how near to there is enough, and the trail's points."""
+
 KEEP_M = 0.7
 """What is nearer than this is not forgotten with the map: low things there are out of the camera's view."""
 
@@ -39,8 +42,8 @@ class RoverAvoidAgent:
 
     Each estimate is entered where its frame was captured. Space that was never seen may be planned through,
     at a price, and entered at a creep. Without an estimate the robot stands still; an old one shortens the
-    way that counts as free. When nothing moves for some seconds the map is forgotten and the robot looks
-    around.
+    way that counts as free. When nothing moves for some seconds the map is forgotten, the robot looks
+    around and goes back a little on its own trail: whoever stood in its way may have been waiting for it.
 
     Args:
         robot: The robot that it steers.
@@ -63,6 +66,8 @@ class RoverAvoidAgent:
         self._moved_s = 0.0
         self._look_rad = 0.0
         self._previous: tuple[float, float] | None = None
+        self._trail: list[NDArray[np.float64]] = []
+        self._refuge: NDArray[np.float64] | None = None
 
     def act(self, observation: dict[str, Any]) -> NDArray[np.float32]:
         """Fractions (2,) of the top speed and of the top yaw rate."""
@@ -80,6 +85,7 @@ class RoverAvoidAgent:
         self._notice_stuck(time_s, speed, position, yaw)
         if self._look_rad > 0:
             return np.array([0.0, 0.6], np.float32)
+        goal = self._destination(position, goal)
         if time_s - self._planned_s >= REPLAN_S or self._route is None:
             self._route = plan_route(self._grid, position, goal, self._passage_m)
             self._planned_s = time_s
@@ -105,8 +111,18 @@ class RoverAvoidAgent:
         if time_s - self._moved_s > STUCK_S:
             self._grid.forget(position, KEEP_M)
             self._look_rad = 2 * math.pi
+            back = [p for p in self._trail if np.linalg.norm(p - position) > RETREAT_M]
+            self._refuge = back[-1] if back and self._refuge is None else None
             self._route = None
             self._moved_s = time_s
+
+    def _destination(self, position: NDArray[np.float64], goal: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where to go now: back to the refuge, until the robot is there, or to the goal."""
+        if not self._trail or np.linalg.norm(position - self._trail[-1]) > TRAIL_STEP_M:
+            self._trail.append(position)
+        if self._refuge is not None and np.linalg.norm(self._refuge - position) < ARRIVED_M:
+            self._refuge = self._route = None
+        return goal if self._refuge is None else self._refuge
 
     def _target_bearing(self, position: NDArray[np.float64], room: LocalRoom) -> float:
         """Direction in the odometry frame of the farthest point of the route in a straight free line."""
@@ -126,6 +142,9 @@ class RoverAvoidAgent:
                 target = ahead[candidate]
                 break
             target = ahead[candidate]
+        else:
+            offset = target - position
+            return bearing_aside(room, position, math.atan2(offset[1], offset[0]), self._room_m + 0.02)
         offset = target - position
         return math.atan2(offset[1], offset[0])
 
@@ -168,7 +187,9 @@ class RoverAvoidAgent:
         turn = np.clip(rate / max(speed, 0.1) * along, -0.5 * math.pi, 0.5 * math.pi)
         heading = yaw + turn / 2
         direction = np.stack([np.cos(heading), np.sin(heading)], axis=1)
-        clear, seen = room.at(position + (along * np.sinc(turn / 2 / math.pi))[:, None] * direction)
+        arc = position + (along * np.sinc(turn / 2 / math.pi))[:, None] * direction
+        creeps = speed <= CREEP_MPS
+        clear, seen = room.at(arc, wary=not creeps)
         if (clear[along <= way] < min(self._room_m, room.at(position[None])[0][0])).any():
             return False
-        return speed <= CREEP_MPS or bool(seen.all())
+        return creeps or bool(seen.all())

@@ -11,8 +11,8 @@ import pytest
 import asyncmde_sim
 from asyncmde_sim.agents import AGENTS, make_agent
 from asyncmde_sim.agents.base import PoseHistory, depth_points, odometry_pose
-from asyncmde_sim.agents.grid import CELL_M, RANGE_M, OccupancyGrid
-from asyncmde_sim.agents.route import plan_route
+from asyncmde_sim.agents.grid import CELL_M, MOVED_M, RANGE_M, OccupancyGrid
+from asyncmde_sim.agents.route import bearing_aside, plan_route
 from asyncmde_sim.envs.robots import make_quad, make_rover
 from asyncmde_sim.envs.state import pose_vector, yaw_pose
 from asyncmde_sim.scenes.camera import Camera
@@ -144,6 +144,47 @@ def test_only_what_came_to_where_it_was_free_is_forgotten_with_time(was_free):
     assert grid.occupied[front]
     grid.fade(np.zeros(2), 9.0)
     assert grid.occupied[front] != was_free
+
+
+def test_a_step_aside_keeps_the_distance_that_there_is():
+    grid = OccupancyGrid(ROVER, RAYS)
+    corner = grid.index(np.array([0.2, -0.1]))
+    here = np.zeros(2)
+    assert bearing_aside(grid.room(here, 1.0), here, 0.0, 0.23) == 0.0
+    grid.log_odds[tuple(corner)] = 3.0
+    room = grid.room(here, 1.0)
+    bearing = bearing_aside(room, here, 0.0, 0.23)
+    assert 0.3 <= bearing <= 1.5, "the corner is to the right"
+    clear, _ = room.at(np.linspace(0, 0.25, 6)[:, None] * [math.cos(bearing), math.sin(bearing)])
+    assert (clear >= min(0.23, clear[0])).all()
+    grid.log_odds[...] = 3.0
+    assert bearing_aside(grid.room(here, 1.0), here, 0.7, 0.23) == 0.7
+
+
+@pytest.mark.parametrize("came", [True, False])
+def test_what_has_moved_is_taken_to_be_nearer_by_the_wary_alone(came):
+    grid = OccupancyGrid(ROVER, RAYS)
+    for _ in range(4 * came):
+        grid.integrate(box_depth(3.0), np.eye(4))
+    for _ in range(3):
+        grid.integrate(box_depth(1.52), np.eye(4))
+    room, ahead = grid.room(np.zeros(2), 2.2), np.array([1.0, 0.0])
+    assert room.at(ahead)[0] - room.at(ahead, wary=True)[0] == pytest.approx(MOVED_M if came else 0.0)
+
+
+def test_when_stuck_it_goes_back_a_little_and_then_on():
+    agent = make_agent("avoid", ROVER)
+    poses = [yaw_pose(np.array([0.05 * k, 0.0, 0.0]), 0.0) for k in range(41)]
+    for k, pose in enumerate(poses):
+        agent.act(observe(pose, box_depth(4.0 - 0.05 * k), k / 30, speed=1.2))
+    turned = [
+        agent.act(observe(yaw_pose(poses[-1][:3, 3], 0.05 * j), box_depth(0.2), 2 + j / 30))
+        for j in range(300)
+    ]
+    assert any(action[1] == np.float32(0.6) for action in turned), "it looks around"
+    assert agent._refuge is not None and 0.7 < 2.0 - agent._refuge[0] < 1.3
+    agent.act(observe(yaw_pose(np.array([*agent._refuge, 0.0]), 0.0), box_depth(3.0), 20.0, speed=0.3))
+    assert agent._refuge is None
 
 
 def test_an_old_estimate_is_placed_where_its_frame_was_captured():
