@@ -27,9 +27,6 @@ HIT, MISS, MOST, LEAST = 1.2, -0.5, 3.5, -2.0
 SURELY_FREE, SURELY_M = -1.0, 2.5
 """A cell with these log-odds, seen from no farther, was free: what is in it later has moved there."""
 
-MOVED_M = 0.1
-"""Things that have moved are taken to be so much nearer: out of view they may have come on."""
-
 FADE_PER_S, FADE_REACH_M = 0.5, 4.0
 """Log-odds that moved obstacles lose while they are not seen, around the robot: they may have gone on."""
 
@@ -132,13 +129,9 @@ class OccupancyGrid:
         """Let what has moved to where it is, around ``position`` (2,), become uncertain with time."""
         view = self._window(position, FADE_REACH_M)
         grid = self.log_odds[view]
-        moved = self.moved(view)
+        moved = self._was_free[view] & (grid > 0)
         grid[moved] = np.maximum(grid[moved] - FADE_PER_S * duration_s, 0.0)
         self._top[view][moved & (grid <= 0)] = 0.0
-
-    def moved(self, view: tuple[slice, slice]) -> NDArray[np.bool_]:
-        """Which cells of a window hold an obstacle that has moved there."""
-        return self._was_free[view] & (self.log_odds[view] > 0)
 
     def forget(self, position: NDArray[np.float64], keep_m: float) -> None:
         """Drop every belief farther than ``keep_m`` from ``position`` (2,)."""
@@ -197,24 +190,16 @@ class LocalRoom:
 
     def __init__(self, grid: OccupancyGrid, view: tuple[slice, slice]) -> None:
         self._low = np.array([view[0].start, view[1].start])
-        occupied, moved = grid.log_odds[view] > 0, grid.moved(view)
+        occupied = grid.log_odds[view] > 0
         self._shape = occupied.shape
         self._seen = grid.seen[view]
-        self._room = _distance_to(occupied)
-        self._wary = np.minimum(self._room, _distance_to(moved) - MOVED_M)
+        if occupied.any():
+            self._room = ndimage.distance_transform_edt(~occupied) * CELL_M
+        else:
+            self._room = np.full(occupied.shape, 10.0)
 
-    def at(
-        self, points: NDArray[np.float64], wary: bool = False
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Distances (...) from points (..., 2) to the nearest obstacle's cell centre, and whether seen (...).
-
-        Wary ones are shorter by ``MOVED_M`` for obstacles that have moved.
-        """
+    def at(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Distances (...) from points (..., 2) to the nearest obstacle's cell centre, and whether seen (...)."""
         cells = np.clip(OccupancyGrid.index(points) - self._low, 0, np.array(self._shape) - 1)
         x, y = cells[..., 0], cells[..., 1]
-        return (self._wary if wary else self._room)[x, y], self._seen[x, y]
-
-
-def _distance_to(cells: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Distance of each cell to the nearest of ``cells``, 10 m where there is none."""
-    return ndimage.distance_transform_edt(~cells) * CELL_M if cells.any() else np.full(cells.shape, 10.0)
+        return self._room[x, y], self._seen[x, y]

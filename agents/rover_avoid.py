@@ -187,9 +187,7 @@ class RoverAvoidAgent:
         turn = np.clip(rate / max(speed, 0.1) * along, -0.5 * math.pi, 0.5 * math.pi)
         heading = yaw + turn / 2
         direction = np.stack([np.cos(heading), np.sin(heading)], axis=1)
-        arc = position + (along * np.sinc(turn / 2 / math.pi))[:, None] * direction
-        creeps = speed <= CREEP_MPS
-        clear, seen = room.at(arc, wary=not creeps)
+        clear, seen = room.at(position + (along * np.sinc(turn / 2 / math.pi))[:, None] * direction)
         if (clear[along <= way] < min(self._room_m, room.at(position[None])[0][0])).any():
             return False
-        return creeps or bool(seen.all())
+        return speed <= CREEP_MPS or bool(seen.all())

@@ -11,7 +11,7 @@ import pytest
 import asyncmde_sim
 from asyncmde_sim.agents import AGENTS, make_agent
 from asyncmde_sim.agents.base import PoseHistory, depth_points, odometry_pose
-from asyncmde_sim.agents.grid import CELL_M, MOVED_M, RANGE_M, OccupancyGrid
+from asyncmde_sim.agents.grid import CELL_M, RANGE_M, OccupancyGrid
 from asyncmde_sim.agents.route import bearing_aside, plan_route
 from asyncmde_sim.envs.robots import make_quad, make_rover
 from asyncmde_sim.envs.state import pose_vector, yaw_pose
@@ -159,17 +159,6 @@ def test_a_step_aside_keeps_the_distance_that_there_is():
     assert (clear >= min(0.23, clear[0])).all()
     grid.log_odds[...] = 3.0
     assert bearing_aside(grid.room(here, 1.0), here, 0.7, 0.23) == 0.7
-
-
-@pytest.mark.parametrize("came", [True, False])
-def test_what_has_moved_is_taken_to_be_nearer_by_the_wary_alone(came):
-    grid = OccupancyGrid(ROVER, RAYS)
-    for _ in range(4 * came):
-        grid.integrate(box_depth(3.0), np.eye(4))
-    for _ in range(3):
-        grid.integrate(box_depth(1.52), np.eye(4))
-    room, ahead = grid.room(np.zeros(2), 2.2), np.array([1.0, 0.0])
-    assert room.at(ahead)[0] - room.at(ahead, wary=True)[0] == pytest.approx(MOVED_M if came else 0.0)
 
 
 def test_when_stuck_it_goes_back_a_little_and_then_on():
