@@ -199,7 +199,7 @@ class LocalRoom:
             self._room = np.full(occupied.shape, 10.0)
 
     def at(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Distances (...) from points (..., 2) to the nearest obstacle's cell centre, and whether seen (...)."""
+        """Distances (...) from points (..., 2) to the nearest obstacle's cell, and whether seen (...)."""
         cells = np.clip(OccupancyGrid.index(points) - self._low, 0, np.array(self._shape) - 1)
         x, y = cells[..., 0], cells[..., 1]
         return self._room[x, y], self._seen[x, y]
