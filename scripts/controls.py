@@ -119,7 +119,7 @@ def print_tables(results: Sequence[Row]) -> None:
             table.add_row(
                 r["condition"],
                 f"{r['success_rate']:.2f}",
-                f"{low:.2f} to {high:.2f}",
+                f"{low:.2f}-{high:.2f}",
                 f"{r['collision_rate']:.2f}",
                 f"{r['spl']:.2f}",
                 f"{r['duration_s']:.1f} s",
