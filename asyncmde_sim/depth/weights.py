@@ -119,14 +119,20 @@ def load_network(network: str, folder: Path) -> Any:
         raise FileNotFoundError(f"{folder} has no {path.name}: train it, or use weights that have it")
     model = NETWORKS[network](max_depth_m=config.max_depth_m)
     try:
-        model.load_state_dict(
-            {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        wrong = model.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}, strict=False
         )
     except SafetensorError as error:
         raise ValueError(f"{path} is corrupt ({error}): fetch or train it again") from error
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise ValueError(f"{path} does not fit the {network} network: {first}") from error
+    for what, keys in (("lacks", wrong.missing_keys), ("has unknown", wrong.unexpected_keys)):
+        if keys:
+            raise ValueError(
+                f"{path} does not fit the {network} network: it {what} {len(keys)} weights, the first is "
+                f"{keys[0]!r}; use the file of this network"
+            )
     return model.eval().requires_grad_(False)
 
 
