@@ -125,7 +125,10 @@ class RoverAvoidAgent:
         return goal if self._refuge is None else self._refuge
 
     def _target_bearing(self, position: NDArray[np.float64], room: LocalRoom) -> float:
-        """Direction in the odometry frame of the farthest point of the route in a straight free line."""
+        """Direction in the odometry frame of the farthest point of the route in a straight free line.
+
+        If none is, that of the next point, or what is nearest to it and free.
+        """
         assert self._route is not None
         ranges = np.linalg.norm(self._route - position, axis=1)
         nearest = int(np.argmin(ranges))
@@ -133,20 +136,15 @@ class RoverAvoidAgent:
         ranges = ranges[nearest:]
         within = np.flatnonzero(ranges <= LOOKAHEAD_M)
         last = int(within[-1]) if len(within) else 0
+        wanted_m = self._room_m + 0.02
         target = ahead[last]
         for candidate in range(last, 0, -2):
-            span = float(ranges[candidate])
-            steps = np.linspace(0, 1, max(int(span / CELL_M), 2))[:, None]
-            clear, _ = room.at(position + steps * (ahead[candidate] - position))
-            if (clear[1:] >= min(self._room_m + 0.02, clear[0])).all():
-                target = ahead[candidate]
-                break
             target = ahead[candidate]
-        else:
-            offset = target - position
-            return bearing_aside(room, position, math.atan2(offset[1], offset[0]), self._room_m + 0.02)
-        offset = target - position
-        return math.atan2(offset[1], offset[0])
+            steps = np.linspace(0, 1, max(int(ranges[candidate] / CELL_M), 2))[:, None]
+            clear, _ = room.at(position + steps * (target - position))
+            if (clear[1:] >= min(wanted_m, clear[0])).all():
+                return _bearing(target - position)
+        return bearing_aside(room, position, _bearing(target - position), wanted_m)
 
     def _drive(
         self,
@@ -191,3 +189,7 @@ class RoverAvoidAgent:
         if (clear[along <= way] < min(self._room_m, room.at(position[None])[0][0])).any():
             return False
         return speed <= CREEP_MPS or bool(seen.all())
+
+
+def _bearing(offset: NDArray[np.float64]) -> float:
+    return math.atan2(offset[1], offset[0])

@@ -198,6 +198,6 @@ def average_with(model: FastPath, control: FastPathWithoutMemory, share: float) 
         theirs = other.state_dict()
         for name, value in module.state_dict().items():
             if value.is_floating_point():
-                value.lerp_(theirs[name].to(value.device), share)
+                value.lerp_(theirs[name], share)
             else:
                 value.copy_(theirs[name])
