@@ -4,6 +4,7 @@ Examples:
 
     python scripts/evaluate_depth.py
     python scripts/evaluate_depth.py --weights runs/weights --json-file figures.json
+    python scripts/evaluate_depth.py --ablation --interval 20 --plot lags.png
     python scripts/evaluate_depth.py --recordings ~/data/rgbd_dataset_freiburg1_rpy ~/data/redkitchen/seq-01
 """
 
@@ -22,6 +23,7 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from asyncmde_sim.depth import load_engines
+from asyncmde_sim.evaluation.ablations import memory_ablations
 from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.depth_accuracy import (
     SOURCES,
@@ -31,6 +33,7 @@ from asyncmde_sim.evaluation.depth_accuracy import (
     score_sequence_by_lag,
     summarise,
 )
+from asyncmde_sim.evaluation.lag_plot import check_plot, plot_lags
 from asyncmde_sim.evaluation.records import write_json
 from asyncmde_sim.recordings import open_recording
 from asyncmde_sim.scenes.camera import Camera
@@ -52,6 +55,9 @@ class EvaluateDepth:
         scenes: Scenes of each environment.
         clips: Clips a scene; each is one refresh cycle.
         clip_folder: Where to keep the rendered clips for another run; nowhere by default.
+        ablation: Score also the fast path with a part of its memory switched off, as in the paper's ablation
+            (nothing is trained again): a memory of its own encoder, either gate alone.
+        plot: Picture of the accuracy by lag: PNG, PDF or SVG.
         json_file: File for the figures.
         seed: Seed of the clips.
     """
@@ -64,6 +70,8 @@ class EvaluateDepth:
     scenes: int = 10
     clips: int = 5
     clip_folder: Path | None = None
+    ablation: bool = False
+    plot: Path | None = None
     json_file: Path | None = None
     seed: int = 1
 
@@ -71,20 +79,25 @@ class EvaluateDepth:
         for name in ("interval", "scenes", "clips"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but it must be 1 or more")
+        if self.plot:
+            check_plot(self.plot)
 
     def run(self) -> None:
         """Score everything, print the tables, and write the figures."""
         engines = load_engines(self.weights)
         _ = engines.slow, engines.fast, engines.single
+        ablations = memory_ablations(engines.fast) if self.ablation else {}
         figures: dict[str, dict] = {}
         with tempfile.TemporaryDirectory() as temporary:
             for group, sequences in self._groups(Path(temporary)):
                 scored = [
-                    score_sequence_by_lag(s, engines, self.interval, self.max_range_m)
+                    score_sequence_by_lag(s, engines, self.interval, self.max_range_m, ablations)
                     for s in track(list(sequences), group, console=Console(stderr=True))
                 ]
                 figures[group] = summarise(scored)
         print_tables(figures)
+        if self.plot:
+            plot_lags(figures, self.plot)
         if self.json_file:
             recoveries = [f["recovery"] for f in figures.values()]
             report = {
@@ -119,7 +132,7 @@ def print_tables(figures: dict[str, dict]) -> None:
     table = _table("cycle average", "δ1", "AbsRel", "scaled δ1", "AbsRel", "TAE", "drift", "recovery")
     for group, figure in figures.items():
         table.add_row(f"[bold]{escape(group)}")
-        for source in SOURCES:
+        for source in figure["scores"]:
             metric, scaled = (figure["scores"][source][a] for a in ("none", "sequence"))
             numbers = [metric["delta1"], metric["abs_rel"], scaled["delta1"], scaled["abs_rel"]]
             numbers += [figure["tae"][source], figure["scale_drift"][source]]

@@ -5,7 +5,7 @@ Source: AsyncMDE (arXiv 2603.10438), SpatialMemoryUnit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -62,15 +62,34 @@ def _gate(channels: int) -> nn.Sequential:
     return nn.Sequential(both, nn.ReLU(), out)
 
 
+def combine_gates(trust1: Tensor, trust4: Tensor) -> Tensor:
+    """One trust map of both gates': the level-1 gate's where the level-4 gate trusts, else the latter's own.
+
+    Args:
+        trust1: Trust of the level-1 gate (B, 1, h, w).
+        trust4: Trust of the level-4 gate, at the size of level 1.
+    """
+    choice = torch.sigmoid(TRUST_SHARPNESS * (trust4 - 0.5))
+    return choice * trust1 + (1 - choice) * trust4
+
+
 class SpatialMemoryUnit(nn.Module):
     """Projects the encoder's features and fuses them with the memory, by how much the view has changed.
 
     Args:
         encoder_channels: Channels of the encoder's four levels.
+        channels: Channels of the memory.
+        combine: Makes one trust map of the two gates'; see ``combine_gates``.
     """
 
-    def __init__(self, encoder_channels: Sequence[int], channels: int = FEATURE_CHANNELS) -> None:
+    def __init__(
+        self,
+        encoder_channels: Sequence[int],
+        channels: int = FEATURE_CHANNELS,
+        combine: Callable[[Tensor, Tensor], Tensor] = combine_gates,
+    ) -> None:
         super().__init__()
+        self.combine = combine
         self.projector = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in encoder_channels)
         self.gate1 = _gate(channels)
         self.gate4 = _gate(channels)
@@ -92,9 +111,7 @@ class SpatialMemoryUnit(nn.Module):
         previous = state.previous if state.previous is not None else ends
         trust1 = torch.sigmoid(self.gate1(torch.cat((previous[0], ends[0]), 1)))
         trust4 = torch.sigmoid(self.gate4(torch.cat((previous[1], ends[1]), 1)))
-        trust4 = resize(trust4, sizes[0])
-        choice = torch.sigmoid(TRUST_SHARPNESS * (trust4 - 0.5))
-        trust = choice * trust1 + (1 - choice) * trust4
+        trust = self.combine(trust1, resize(trust4, sizes[0]))
         smoothed = (
             trust if state.trust is None else TRUST_SMOOTHING * trust + (1 - TRUST_SMOOTHING) * state.trust
         )

@@ -6,14 +6,16 @@ at a lag of 0 to N - 1, as the paper counts it: no latency is charged here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from asyncmde_sim.evaluation.ablations import Ablation
 from asyncmde_sim.evaluation.frames import recorded_camera
 from asyncmde_sim.metrics.depth import Alignment, DepthScores, scale_error, score_frames
 from asyncmde_sim.metrics.statistics import paired_bootstrap
@@ -55,7 +57,8 @@ class SequenceScores:
 
     Args:
         lags: (T,) frames since the refresh.
-        scores: For each source (T, alignments, measures), NaN for a frame without true depth.
+        scores: For each source, ``SOURCES`` first, (T, alignments, measures), NaN for a frame without true
+            depth.
         scale_errors: For each source (T,), see ``metrics.depth.scale_error``.
         tae: For each source the mean temporal alignment error, NaN without poses.
     """
@@ -104,12 +107,24 @@ def recorded_sequence(
 
 
 def score_sequence_by_lag(
-    sequence: DepthSequence, engines: Engines, interval: int, max_range_m: float
+    sequence: DepthSequence,
+    engines: Engines,
+    interval: int,
+    max_range_m: float,
+    ablations: Mapping[str, Ablation] | None = None,
 ) -> SequenceScores:
-    """Run all sources over a sequence, with a refresh at every ``interval``-th frame, and score them."""
+    """Run all sources over a sequence, with a refresh at every ``interval``-th frame, and score them.
+
+    Args:
+        sequence: The frames.
+        engines: The networks.
+        interval: Frames from one refresh to the next, 1 or more.
+        max_range_m: True depth at or beyond it does not count.
+        ablations: More sources beside ``SOURCES``, by name.
+    """
     if interval < 1:
         raise ValueError(f"interval is {interval}, but a refresh needs at least 1 frame")
-    estimates = _estimates(sequence, engines, interval)
+    estimates = _estimates(sequence, engines, interval, ablations or {})
     truths = sequence.depths
     seen = _seen_again(sequence, max_range_m)
     return SequenceScores(
@@ -147,45 +162,49 @@ def summarise(sequences: Sequence[SequenceScores]) -> dict[str, object]:
         scores = np.concatenate([s.scores[source] for s in sequences])
         return np.stack([np.nanmean(scores[lags == lag], axis=0) for lag in cycle])
 
-    tables = {source: by_lag(source) for source in SOURCES}
+    sources = list(sequences[0].scores)
+    tables = {source: by_lag(source) for source in sources}
     mean = {source: table.mean(axis=0) for source, table in tables.items()}
-    delta1 = {source: float(mean[source][0, 2]) for source in SOURCES}
+    delta1 = {source: float(mean[source][0, 2]) for source in sources}
     gap = delta1["foundation"] - delta1["fast"]
     return {
         "sequences": len(sequences),
         "frames": len(lags),
         "delta1": delta1,
-        "abs_rel": {source: float(mean[source][0, 0]) for source in SOURCES},
+        "abs_rel": {source: float(mean[source][0, 0]) for source in sources},
         "recovery": (delta1["async"] - delta1["fast"]) / gap if gap > 0 else None,
         "scores": {
             source: {
                 alignment: dict(zip(MEASURES, mean[source][i].tolist(), strict=True))
                 for i, alignment in enumerate(ALIGNMENTS)
             }
-            for source in SOURCES
+            for source in sources
         },
-        "tae": {source: _mean([s.tae[source] for s in sequences]) for source in SOURCES},
+        "tae": {source: _mean([s.tae[source] for s in sequences]) for source in sources},
         "scale_drift": {
-            source: _mean([float(np.nanstd(s.scale_errors[source])) for s in sequences]) for source in SOURCES
+            source: _mean([float(np.nanstd(s.scale_errors[source])) for s in sequences]) for source in sources
         },
-        "delta1_by_lag": {source: tables[source][:, 0, 2].round(4).tolist() for source in SOURCES},
-        "abs_rel_by_lag": {source: tables[source][:, 0, 0].round(4).tolist() for source in SOURCES},
+        "delta1_by_lag": {source: tables[source][:, 0, 2].round(4).tolist() for source in sources},
+        "abs_rel_by_lag": {source: tables[source][:, 0, 0].round(4).tolist() for source in sources},
         "gain_by_lag": [_gain(sequences, lag) for lag in cycle],
     }
 
 
 def _estimates(
-    sequence: DepthSequence, engines: Engines, interval: int
+    sequence: DepthSequence, engines: Engines, interval: int, ablations: Mapping[str, Ablation]
 ) -> dict[str, list[NDArray[np.float32]]]:
-    estimates: dict[str, list[NDArray[np.float32]]] = {source: [] for source in SOURCES}
-    state = None
+    estimates: dict[str, list[NDArray[np.float32]]] = {source: [] for source in (*SOURCES, *ablations)}
+    remembering = {"async": Ablation(engines.fast), **ablations}
+    states: dict[str, Any] = dict.fromkeys(remembering)
     for index, image in enumerate(sequence.images):
-        if index % interval == 0:
-            state = engines.fast.refreshed(state, engines.slow.memory(image))
-        fused, state, _ = engines.fast.run(image, state)
-        now = {"foundation": engines.slow.run(image), "fast": engines.single.run(image), "async": fused}
-        for source, estimate in now.items():
-            estimates[source].append(estimate)
+        memory = engines.slow.memory(image) if index % interval == 0 else None
+        for name, variant in remembering.items():
+            if memory is not None:
+                states[name] = variant.refreshed(states[name], memory, image)
+            depth, states[name], _ = variant.fast.run(image, states[name])
+            estimates[name].append(depth)
+        estimates["foundation"].append(engines.slow.run(image))
+        estimates["fast"].append(engines.single.run(image))
     return estimates
 
 

@@ -5,6 +5,7 @@ import json
 import gymnasium as gym
 import numpy as np
 import pytest
+from PIL import Image
 
 from asyncmde_sim.evaluation.frames import MOTIONS, frames_along, recorded_camera
 from asyncmde_sim.recordings import open_recording
@@ -103,9 +104,19 @@ def test_a_recording_is_scored_with_the_shipped_weights(script, env, tmp_path):
     camera = recorded_camera(CAMERA)
     write_recording(tmp_path / "turn", camera, frames_along(env, "smooth", 0, 4))
     figures = tmp_path / "figures.json"
+    plot = tmp_path / "lags.png"
     options = ["--recordings", str(tmp_path / "turn"), "--interval", "2", "--json-file", str(figures)]
-    done = script("evaluate_depth.py", *options)
+    done = script("evaluate_depth.py", *options, "--ablation", "--plot", str(plot))
     assert done.returncode == 0, done.stderr
     assert "one sequence" in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
     scored = json.loads(figures.read_text())["groups"]["turn"]
     assert scored["frames"] == 4 and len(scored["delta1_by_lag"]["async"]) == 2
+    assert {"own memory", "gate 1", "gate 4"} < set(scored["scores"]) and "gate 4" in done.stdout
+    with Image.open(plot) as picture:
+        assert np.asarray(picture.convert("RGB")).std() > 10
+
+
+def test_a_plot_that_cannot_be_written_is_refused_at_once(script, tmp_path):
+    for plot, message in (("lags.gif", "must end in one of .png"), ("nowhere/lags.png", "nowhere")):
+        done = script("evaluate_depth.py", "--plot", str(tmp_path / plot))
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
