@@ -8,12 +8,15 @@
   python scripts/train_depth.py all --folder data --out runs/weights --recipe gpu --workers 14
 
 Rendering goes on beside the training in 'all': what has been rendered so far is what is drawn from.
+A training that was interrupted goes on with --resume.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,12 +27,14 @@ from torch import nn
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.depth.weights import DEFAULT_WEIGHTS, WeightsConfig, load_network, save_network
+from asyncmde_sim.evaluation.command_line import REFUSED, sentence
 from asyncmde_sim.training import fast as fast_training
 from asyncmde_sim.training.align import align
+from asyncmde_sim.training.checkpoint import Checkpoint
 from asyncmde_sim.training.data import ClipPool
 from asyncmde_sim.training.loop import Schedule, load_recipe
 from asyncmde_sim.training.render import TRAINING_MIX, RenderJob, render_all, render_jobs, rendering
-from asyncmde_sim.training.slow import SlowStage, train_slow
+from asyncmde_sim.training.slow import LinearReadout, SlowStage, train_slow
 
 FIT_STEPS = 60
 """Batches from which the neck of the slow path is fitted."""
@@ -79,6 +84,8 @@ class _Training:
     seed: int = 0
     wait_for: int = 0
     """Shards to wait for, when another process renders them."""
+    resume: bool = False
+    """Go on from the checkpoints in --out; a network that has none starts afresh."""
 
     @cached_property
     def schedules(self) -> dict[str, Any]:
@@ -99,16 +106,28 @@ class _Training:
         """The recipe's schedule of one step."""
         return Schedule(**self.schedules[step])
 
-    def save(self, model: nn.Module, network: str) -> None:
-        """Write one network."""
-        save_network(model, network, self.out, WeightsConfig(DEFAULT_WEIGHTS))
+    def checkpoint(
+        self, step: str, networks: Mapping[str, nn.Module], aside: Mapping[str, nn.Module] | None = None
+    ) -> Checkpoint:
+        """The checkpoint of one step, which also writes its ``networks``; those ``aside`` are not for use."""
+        if self.resume and not any(self.out.glob("checkpoint-*.pt")):
+            raise ValueError(f"{self.out} has no checkpoint to go on from: leave out --resume")
+        file = self.out / f"checkpoint-{step}.pt"
+
+        def save() -> None:
+            for name, network in networks.items():
+                save_network(network, name, self.out, WeightsConfig(DEFAULT_WEIGHTS))
+
+        return Checkpoint({**networks, **(aside or {})}, file, self.resume and file.is_file(), save)
 
     def slow(self) -> None:
         """Train the slow path."""
         torch.manual_seed(self.seed)
         model = load_network("slow", self.start).requires_grad_(True) if self.start else ConvSlowPath()
+        readout = LinearReadout()
         stages = [SlowStage(**stage) for stage in self.schedules["slow"]]
-        train_slow(model, self.views, stages, self.seed, partial(self.save, model, "slow"))
+        checkpoint = self.checkpoint("slow", {"slow": model}, {"readout": readout})
+        train_slow(model, readout, self.views, stages, self.seed, checkpoint)
 
     def fast_only(self) -> None:
         """Distil and train the control."""
@@ -116,45 +135,43 @@ class _Training:
         teacher, model = load_network("slow", self.out), FastPathWithoutMemory()
         if self.start:
             model = load_network("fast-only", self.start).requires_grad_(True)
-        else:
-            fast_training.distil(model, teacher, self.views, self.schedule("distil"), self.seed)
-        save = partial(self.save, model, "fast-only")
-        fast_training.train_without_memory(model, self.views, self.schedule("fast-only"), self.seed + 1, save)
+        checkpoint = self.checkpoint("fast-only", {"fast-only": model})
+        if not self.start:
+            fast_training.distil(model, teacher, self.views, self.schedule("distil"), self.seed, checkpoint)
+        fast_training.train_without_memory(
+            model, self.views, self.schedule("fast-only"), self.seed + 1, checkpoint
+        )
 
     def align(self) -> None:
         """Align the slow path to the control."""
         model, control = load_network("slow", self.out), load_network("fast-only", self.out)
-        save = partial(self.save, model, "slow")
-        align(model, control, self.views, FIT_STEPS, self.schedule("align"), self.seed + 2, save)
+        checkpoint = self.checkpoint("align", {"slow": model})
+        align(model, control, self.views, FIT_STEPS, self.schedule("align"), self.seed + 2, checkpoint)
 
     def fast(self) -> None:
         """Train the fast path."""
         torch.manual_seed(self.seed)
-        teacher, model = load_network("slow", self.out), FastPath()
+        teacher, control, model = (
+            load_network("slow", self.out),
+            load_network("fast-only", self.out),
+            FastPath(),
+        )
         if self.start:
             model = load_network("fast", self.start)
         else:
-            fast_training.start_from(model, load_network("fast-only", self.out))
-        save = partial(self.save, model, "fast")
+            fast_training.start_from(model, control)
+        checkpoint = self.checkpoint("fast", {"fast": model, "fast-only": control})
         clips = self.ten_frame_clips
-        fast_training.train_gates(model, teacher, clips, self.schedule("gates"), self.seed + 3, save)
-        if "fast" not in self.schedules:
-            return
-        control = load_network("fast-only", self.out)
+        fast_training.train_gates(model, teacher, clips, self.schedule("gates"), self.seed + 3, checkpoint)
+        if "fast" in self.schedules:
+            schedule = self.schedule("fast")
+            fast_training.train_fast(model, control, teacher, clips, schedule, self.seed + 4, checkpoint)
+            self.average(model, control)
 
-        def save_both() -> None:
-            save()
-            self.save(control, "fast-only")
-
-        schedule = self.schedule("fast")
-        fast_training.train_fast(model, control, teacher, clips, schedule, self.seed + 4, save_both)
-        self.average()
-
-    def average(self) -> None:
-        """Average the fast path with the control."""
-        model, control = load_network("fast", self.out), load_network("fast-only", self.out)
+    def average(self, model: FastPath, control: FastPathWithoutMemory) -> None:
+        """Average the fast path with the control, and write it."""
         fast_training.average_with(model, control, fast_training.CONTROL_SHARE)
-        self.save(model, "fast")
+        save_network(model, "fast", self.out, WeightsConfig(DEFAULT_WEIGHTS))
 
 
 @dataclass(frozen=True)
@@ -199,7 +216,7 @@ class Average(_Training):
 
     def run(self) -> None:
         """Average and save."""
-        self.average()
+        self.average(load_network("fast", self.out), load_network("fast-only", self.out))
 
 
 @dataclass(frozen=True)
@@ -234,6 +251,17 @@ Command = Annotated[
     tyro.conf.OmitArgPrefixes,
 ]
 
-if __name__ == "__main__":
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    tyro.cli(Command, description=__doc__).run()
+    try:
+        tyro.cli(Command, args=arguments, description=__doc__).run()
+    except (ValueError, OSError) as error:
+        print(sentence(error), file=sys.stderr)
+        return REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

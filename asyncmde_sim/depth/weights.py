@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,10 +100,10 @@ def save_network(model: nn.Module, network: str, folder: Path, config: WeightsCo
         key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for key, value in model.state_dict().items()
     }
-    _write_whole(folder / f"{network}.safetensors", lambda path: save_file(state, path))
-    _write_whole(
+    write_whole(folder / f"{network}.safetensors", lambda path: save_file(state, path))
+    write_whole(
         folder / "config.json",
-        lambda path: Path(path).write_text(json.dumps(asdict(config), indent=2) + "\n"),
+        lambda path: path.write_text(json.dumps(asdict(config), indent=2) + "\n"),
     )
 
 
@@ -158,13 +158,14 @@ def load_depth_anything(name_or_folder: str) -> DepthAnythingSlowPath:
     return DepthAnythingSlowPath(model).eval().requires_grad_(False)
 
 
-def _write_whole(path: Path, write: Any) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then put it in its place in one go."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
     os.close(handle)
+    temporary = Path(name)
     try:
         write(temporary)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

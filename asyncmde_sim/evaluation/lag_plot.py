@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asyncmde_sim.evaluation.records import write_whole
+from asyncmde_sim.depth.weights import write_whole
 
 FORMATS = (".png", ".pdf", ".svg")
 LABELS = {"foundation": "slow path on every frame", "async": "async", "fast": "fast path without memory"}

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.spatial.transform import Rotation
 
+from asyncmde_sim.depth.weights import write_whole
 from asyncmde_sim.metrics.statistics import wilson_interval
 
 Row = dict[str, Any]
@@ -194,19 +193,6 @@ def write_json(values: Mapping[str, Any], path: Path) -> None:
     """Write values as strict JSON, whole or not at all; what is not a finite number becomes null."""
     text = json.dumps(_strict(values), indent=2, allow_nan=False) + "\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in its place in one go."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

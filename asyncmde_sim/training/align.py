@@ -8,7 +8,7 @@ depth through it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,8 +17,9 @@ from torch.nn.functional import unfold
 from asyncmde_sim.depth.fast_path import FastPathWithoutMemory, initialise_decoder
 from asyncmde_sim.depth.memory import resize
 from asyncmde_sim.depth.slow_path import ConvSlowPath
+from asyncmde_sim.training.checkpoint import Checkpoint
 from asyncmde_sim.training.data import Batch, ClipPool
-from asyncmde_sim.training.loop import Schedule, mixed_precision, optimise, to_device
+from asyncmde_sim.training.loop import Schedule, mixed_precision, optimise, step_generator, to_device
 from asyncmde_sim.training.slow import depth_loss
 
 RIDGE = 1e-4
@@ -35,8 +36,8 @@ def fit_neck(
         For each level, finest first, the share of the control's features that the fit leaves unexplained.
     """
     moments: list[tuple[Tensor, Tensor, Tensor]] = []
-    for views_batch in views.batches(batch, steps, seed):
-        images = views_batch.images.flatten(0, 1)
+    for step in range(steps):
+        images = views.draw(batch, step_generator(seed, step)).images.flatten(0, 1)
         pairs = zip(model.levels(images), control.features(images), strict=True)
         sums = [_moments(level, resize(target, level.shape[-2:])) for level, target in pairs]
         if moments:
@@ -65,7 +66,7 @@ def align(
     fit_steps: int,
     schedule: Schedule,
     seed: int,
-    save: Callable[[], None],
+    checkpoint: Checkpoint,
 ) -> None:
     """Fit the neck, take the control's decoder, and train all but the decoder on true depth."""
     to_device(control, views.device).eval()
@@ -75,15 +76,17 @@ def align(
     initialise_decoder(model.decoder, control.decoder)
     model.requires_grad_(True).decoder.requires_grad_(False)
 
-    def loss_of(batch: Batch) -> Tensor:
+    def loss_of(batch: Batch, _: torch.Generator) -> Tensor:
         with mixed_precision(views.device):
             depth = model(batch.images.flatten(0, 1))
         return depth_loss(depth, batch)
 
     optimise(
+        "align",
         model.parameters(),
-        views.batches(schedule.batch, schedule.steps, seed + 1),
+        partial(views.draw, schedule.batch),
         loss_of,
         schedule,
-        on_report=lambda _: save(),
+        seed + 1,
+        checkpoint,
     )

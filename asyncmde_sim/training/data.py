@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from torch.nn.functional import avg_pool2d
 from asyncmde_sim.depth.images import normalise
 from asyncmde_sim.training.clips import read_shard, shard_names
 
-UPDATE_EVERY = 25
-"""Batches between two looks for new shards."""
+UPDATE_EVERY_S = 5.0
+"""Time between two looks for new shards."""
 POLL_S = 1.0
 
 
@@ -61,6 +61,7 @@ class ClipPool:
 
     def update(self) -> None:
         """Take in the shards that are new."""
+        self._updated = time.monotonic()
         for name in shard_names(self.folder):
             if name in self._names:
                 continue
@@ -70,27 +71,21 @@ class ClipPool:
             self._clips += zip(images, depth, strict=True)
             self._names.add(name)
 
-    def batches(
-        self, batch: int, steps: int, seed: int, shrink: int = 1, max_depth_m: float = 20.0
-    ) -> Iterator[Batch]:
-        """``steps`` random batches.
+    def draw(self, batch: int, rng: torch.Generator, shrink: int = 1, max_depth_m: float = 20.0) -> Batch:
+        """A random batch, the same for the same ``rng`` on a folder that does not grow.
 
         Args:
             batch: Clips a batch.
-            steps: Number of batches.
-            seed: Seed of the draw and the augmentation; on a folder that does not grow, the same seed
-                gives the same batches.
+            rng: Draws the clips and their augmentation.
             shrink: Factor by which images and depth are made smaller.
             max_depth_m: Depth beyond it is not valid.
         """
-        rng = torch.Generator().manual_seed(seed)
-        for step in range(steps):
-            if step % UPDATE_EVERY == 0:
-                self.update()
-            chosen = torch.randint(len(self._clips), (batch,), generator=rng).tolist()
-            images = torch.stack([self._clips[i][0] for i in chosen])
-            depth = torch.stack([self._clips[i][1] for i in chosen])
-            yield _collate(images, depth, rng, shrink, max_depth_m)
+        if time.monotonic() - self._updated > UPDATE_EVERY_S:
+            self.update()
+        chosen = torch.randint(len(self._clips), (batch,), generator=rng).tolist()
+        images = torch.stack([self._clips[i][0] for i in chosen])
+        depth = torch.stack([self._clips[i][1] for i in chosen])
+        return _collate(images, depth, rng, shrink, max_depth_m)
 
 
 def _collate(images: Tensor, depth: Tensor, rng: torch.Generator, shrink: int, max_depth_m: float) -> Batch:

@@ -8,7 +8,8 @@ there is a GPU for it, all of the fast path is trained on clips beside the contr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory, initia
 from asyncmde_sim.depth.losses import asyncmde_loss
 from asyncmde_sim.depth.memory import MemoryState, resize
 from asyncmde_sim.depth.slow_path import SlowPath
+from asyncmde_sim.training.checkpoint import Checkpoint
 from asyncmde_sim.training.data import Batch, ClipPool
 from asyncmde_sim.training.loop import Schedule, mixed_precision, optimise, to_device
 
@@ -88,31 +90,41 @@ def clip_loss(model: FastPath, teacher: SlowPath, batch: Batch, first: int, scor
 
 
 def distil(
-    model: FastPathWithoutMemory, teacher: SlowPath, views: ClipPool, schedule: Schedule, seed: int
+    model: FastPathWithoutMemory,
+    teacher: SlowPath,
+    views: ClipPool,
+    schedule: Schedule,
+    seed: int,
+    checkpoint: Checkpoint,
 ) -> None:
     """Distil the slow path's features into ``model`` and give it the slow path's decoder."""
     initialise_decoder(model.decoder, teacher.decoder)
     to_device(teacher, views.device)
     to_device(model, views.device).train()
     optimise(
+        "distil",
         [*model.encoder.parameters(), *model.projector.parameters()],
-        views.batches(schedule.batch, schedule.steps, seed),
-        lambda b: distillation_loss(model, teacher, b),
+        partial(views.draw, schedule.batch),
+        lambda batch, _: distillation_loss(model, teacher, batch),
         schedule,
+        seed,
+        checkpoint,
     )
 
 
 def train_without_memory(
-    model: FastPathWithoutMemory, views: ClipPool, schedule: Schedule, seed: int, save: Callable[[], None]
+    model: FastPathWithoutMemory, views: ClipPool, schedule: Schedule, seed: int, checkpoint: Checkpoint
 ) -> None:
     """Train the control on single frames."""
     to_device(model, views.device).train()
     optimise(
+        "fast-only",
         model.parameters(),
-        views.batches(schedule.batch, schedule.steps, seed),
-        lambda b: without_memory_loss(model, b),
+        partial(views.draw, schedule.batch),
+        lambda batch, _: without_memory_loss(model, batch),
         schedule,
-        on_report=lambda _: save(),
+        seed,
+        checkpoint,
     )
     model.eval()
 
@@ -123,21 +135,22 @@ def train_gates(
     clips: ClipPool,
     schedule: Schedule,
     seed: int,
-    save: Callable[[], None],
+    checkpoint: Checkpoint,
 ) -> None:
     """Train the fast path's gates alone, on clips; batch statistics stay fixed."""
     to_device(teacher, clips.device)
     to_device(model, clips.device).eval()
-    rng = torch.Generator().manual_seed(seed)
     gates = nn.ModuleList([model.smu.gate1, model.smu.gate4])
     model.requires_grad_(False)
     gates.requires_grad_(True)
     optimise(
+        "gates",
         gates.parameters(),
-        clips.batches(schedule.batch, schedule.steps, seed),
-        lambda b: clip_loss(model, teacher, b, *draw_frames(b.images.shape[1], rng)),
+        partial(clips.draw, schedule.batch),
+        lambda batch, rng: clip_loss(model, teacher, batch, *draw_frames(batch.images.shape[1], rng)),
         schedule,
-        on_report=lambda _: save(),
+        seed,
+        checkpoint,
     )
 
 
@@ -148,7 +161,7 @@ def train_fast(
     clips: ClipPool,
     schedule: Schedule,
     seed: int,
-    save: Callable[[], None],
+    checkpoint: Checkpoint,
 ) -> None:
     """Train all of the fast path on clips and the control on the same frames of them.
 
@@ -158,19 +171,20 @@ def train_fast(
     to_device(teacher, clips.device)
     for network in (model, control):
         to_device(network, clips.device).requires_grad_(True).train()
-    rng = torch.Generator().manual_seed(seed)
 
-    def loss_of(batch: Batch) -> Tensor:
+    def loss_of(batch: Batch, rng: torch.Generator) -> Tensor:
         first, scored = draw_frames(batch.images.shape[1], rng)
         loss = without_memory_loss(control, batch.frames(scored))
         return loss + clip_loss(model, teacher, batch, first, scored)
 
     optimise(
+        "fast",
         [*model.parameters(), *control.parameters()],
-        clips.batches(schedule.batch, schedule.steps, seed),
+        partial(clips.draw, schedule.batch),
         loss_of,
         schedule,
-        on_report=lambda _: save(),
+        seed,
+        checkpoint,
     )
     model.eval()
     control.eval()

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from asyncmde_sim.depth.engines import fast_precision
+from asyncmde_sim.training.checkpoint import Checkpoint, Position
 from asyncmde_sim.training.data import Batch
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
@@ -76,37 +78,56 @@ def cosine_rate(fraction: float) -> float:
     return min(1.0, fraction / WARMUP) * 0.5 * (1 + math.cos(math.pi * fraction))
 
 
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """What a step of a training draws from, whichever steps were made before it."""
+    state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
 def optimise(
+    phase: str,
     parameters: Iterable[nn.Parameter],
-    batches: Iterable[Batch],
-    loss_of: Callable[[Batch], Tensor],
+    draw: Callable[[torch.Generator], Batch],
+    loss_of: Callable[[Batch, torch.Generator], Tensor],
     schedule: Schedule,
+    seed: int,
+    checkpoint: Checkpoint,
     report_every_s: float = 20.0,
-    on_report: Callable[[int], None] = lambda step: None,
 ) -> None:
-    """Minimise ``loss_of`` over the batches with AdamW, printing loss, speed and time left.
+    """Minimise ``loss_of`` over random batches with AdamW, printing loss, speed and time left.
+
+    A phase that the checkpoint says is done is skipped, and one that was interrupted goes on where it was:
+    on the CPU, and a folder that does not grow, bit for bit as if it had not been.
 
     Args:
+        phase: Its name in the checkpoint.
         parameters: What to train.
-        batches: As many batches as the schedule has steps.
-        loss_of: Loss of one batch.
-        schedule: Number of steps or time, and peak learning rate.
+        draw: Gives the batch of a step.
+        loss_of: Loss of a batch, with the step's generator for what is random in it.
+        schedule: Number of steps or time, batch size and peak learning rate.
+        seed: Seed of all steps.
+        checkpoint: Told at every report.
         report_every_s: Time between two reports.
-        on_report: Called with the step at each report, to write a checkpoint for instance.
 
     Raises:
         FloatingPointError: The loss was not finite since the last report.
     """
     trained = [p for p in parameters if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
-    started, waited, recent = time.monotonic(), 0.0, []
-    asked = reported = started
-    for step, batch in enumerate(batches, 1):
+    position = checkpoint.enter(phase, optimiser)
+    if position.done:
+        print(f"{phase} is done", flush=True)
+        return
+    started, waited, recent = time.monotonic() - position.elapsed_s, 0.0, []
+    begun = reported = time.monotonic()
+    for step in range(position.step + 1, schedule.steps + 1):
+        rng, asked = step_generator(seed, step), time.monotonic()
+        batch = draw(rng)
         waited += time.monotonic() - asked
         done = schedule.fraction(step, time.monotonic() - started)
         for group in optimiser.param_groups:
             group["lr"] = schedule.learning_rate * cosine_rate(done)
-        loss = loss_of(batch)
+        loss = loss_of(batch, rng)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, GRADIENT_CLIP)
@@ -116,15 +137,15 @@ def optimise(
             mean = torch.stack(recent).mean().item()
             if not math.isfinite(mean):
                 raise FloatingPointError(f"the loss is {mean} at step {step}: lower the learning rate")
-            elapsed = time.monotonic() - started
+            reported = time.monotonic()
+            elapsed, since = reported - started, reported - begun
             print(
-                f"step {step}/{schedule.steps}  loss {mean:.4f}  {step / elapsed:.2f} steps/s  "
-                f"waits for data {waited / elapsed:.0%}  {elapsed * (1 / done - 1) / 60:.1f} min left",
+                f"{phase}: step {step}/{schedule.steps}  loss {mean:.4f}  "
+                f"{(step - position.step) / since:.2f} steps/s  waits for data {waited / since:.0%}  "
+                f"{elapsed * (1 / done - 1) / 60:.1f} min left",
                 flush=True,
             )
             recent.clear()
-            on_report(step)
-            reported = time.monotonic()
+            checkpoint.save(Position(step, elapsed, done == 1), optimiser)
         if done == 1:
             break
-        asked = time.monotonic()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from asyncmde_sim.depth.decoder import FEATURE_CHANNELS, LEVELS, DPTDecoder
 from asyncmde_sim.depth.losses import gradient_loss, log_depth_loss
 from asyncmde_sim.depth.memory import resize
 from asyncmde_sim.depth.slow_path import ConvSlowPath
+from asyncmde_sim.training.checkpoint import Checkpoint
 from asyncmde_sim.training.data import Batch, ClipPool
 from asyncmde_sim.training.loop import Schedule, mixed_precision, optimise, to_device
 
@@ -85,18 +87,29 @@ def slow_loss(
 
 
 def train_slow(
-    model: ConvSlowPath, views: ClipPool, stages: Sequence[SlowStage], seed: int, save: Callable[[], None]
+    model: ConvSlowPath,
+    readout: LinearReadout,
+    views: ClipPool,
+    stages: Sequence[SlowStage],
+    seed: int,
+    checkpoint: Checkpoint,
 ) -> None:
-    """Train ``model`` on the device of ``views`` through the stages, calling ``save`` at every report."""
+    """Train ``model`` on the device of ``views`` through the stages; ``readout`` serves the cheapest ones."""
     to_device(model, views.device).train()
-    readout = LinearReadout().to(views.device)
+    readout.to(views.device)
+
+    def loss_of(batch: Batch, _: torch.Generator, stage: SlowStage) -> Tensor:
+        return slow_loss(model, readout, batch, stage.decoder)
+
     for number, stage in enumerate(stages):
         print(f"stage {number + 1}/{len(stages)}: {stage}, {len(views)} views", flush=True)
         optimise(
+            f"slow stage {number + 1}",
             [*model.parameters(), *readout.parameters()],
-            views.batches(stage.batch, stage.steps, seed + number, stage.shrink),
-            partial(slow_loss, model, readout, decoder=stage.decoder),
+            partial(views.draw, stage.batch, shrink=stage.shrink),
+            partial(loss_of, stage=stage),
             stage,
-            on_report=lambda _: save(),
+            seed + number,
+            checkpoint,
         )
     model.eval()

@@ -1,6 +1,7 @@
 """Training: shards round-trip whole, clips obey their recipe, and a step on a tiny set learns."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,18 @@ from asyncmde_sim.scenes.backend import Mover, RobotBody
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
 from asyncmde_sim.training import fast
 from asyncmde_sim.training.align import align, fit_neck
+from asyncmde_sim.training.checkpoint import Checkpoint, Position
 from asyncmde_sim.training.clips import KINDS, ClipRecipe, Clips, read_shards, render_clip, write_shard
-from asyncmde_sim.training.data import ClipPool
-from asyncmde_sim.training.loop import Schedule, cosine_rate, load_recipe, mixed_precision, optimise
-from asyncmde_sim.training.slow import SlowStage, coarse_depth, train_slow
+from asyncmde_sim.training.data import Batch, ClipPool
+from asyncmde_sim.training.loop import (
+    Schedule,
+    cosine_rate,
+    load_recipe,
+    mixed_precision,
+    optimise,
+    step_generator,
+)
+from asyncmde_sim.training.slow import LinearReadout, SlowStage, coarse_depth, train_slow
 
 
 class RampBackend:
@@ -102,19 +111,18 @@ def test_images_depth_and_poses_must_belong_together() -> None:
 
 def test_batches_are_a_function_of_the_seed(folder: Path) -> None:
     views = ClipPool(folder / "views")
-    first, second = (list(views.batches(2, 3, seed=7)) for _ in range(2))
-    for a, b in zip(first, second, strict=True):
-        assert torch.equal(a.images, b.images) and torch.equal(a.depth, b.depth)
-    other = next(views.batches(2, 1, seed=8))
-    assert not torch.equal(other.images, first[0].images)
-    small = next(views.batches(2, 1, seed=7, shrink=2))
+    first, again = (views.draw(2, step_generator(7, 3)) for _ in range(2))
+    assert torch.equal(first.images, again.images) and torch.equal(first.depth, again.depth)
+    for seed, step in ((8, 3), (7, 4)):
+        assert not torch.equal(views.draw(2, step_generator(seed, step)).images, first.images)
+    small = views.draw(2, step_generator(7, 3), shrink=2)
     assert small.images.shape[-2:] == small.depth.shape[-2:] == (16, 32)
 
 
 def test_a_batch_holds_the_clips_mirrored_or_not_with_their_own_depth(folder: Path) -> None:
     (clips,) = read_shards(folder / "views")
     ramp = torch.from_numpy(clips.depth[0].astype(np.float32))
-    batch = next(ClipPool(folder / "views").batches(16, 1, seed=0))
+    batch = ClipPool(folder / "views").draw(16, step_generator(0, 1))
     kinds = {torch.equal(depth, ramp): depth for depth in batch.depth}
     assert set(kinds) == {True, False} and torch.equal(kinds[False], ramp.flip(-1))
     brighter_with_depth = [
@@ -164,11 +172,88 @@ def test_a_loss_that_is_not_finite_stops_the_training(folder: Path) -> None:
     parameter = torch.nn.Parameter(torch.ones(1))
     with pytest.raises(FloatingPointError, match="at step 1: lower the learning rate"):
         optimise(
+            "phase",
             [parameter],
-            ClipPool(folder / "views").batches(1, 1, 0),
-            lambda _: parameter.sum() * torch.inf,
+            partial(ClipPool(folder / "views").draw, 1),
+            lambda *_: parameter.sum() * torch.inf,
             Schedule(1, 1, 1.0),
+            0,
+            Checkpoint({}),
         )
+
+
+class Interrupted(Exception):
+    pass
+
+
+def train_two_phases(folder: Path, checkpoint: Checkpoint, model: torch.nn.Module, stop_at: int = -1) -> None:
+    """Two phases of four steps, the gradient of each depending on the batch and on what the step draws."""
+    steps = 0
+
+    def loss_of(batch: Batch, rng: torch.Generator) -> torch.Tensor:
+        nonlocal steps
+        if steps == stop_at:
+            raise Interrupted
+        steps += 1
+        out = model(torch.rand(3, 4, generator=rng))
+        return (out * batch.depth.mean() + batch.images.mean()).square().mean()
+
+    pool = ClipPool(folder / "views")
+    for phase in ("first", "second"):
+        schedule, parameters = Schedule(4, 2, 0.1), model.parameters()
+        optimise(phase, parameters, partial(pool.draw, 2), loss_of, schedule, 5, checkpoint, report_every_s=0)
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 5, 6])
+def test_a_training_that_was_interrupted_goes_on_bit_for_bit(folder: Path, stop_at: int) -> None:
+    def new_model() -> torch.nn.Linear:
+        torch.manual_seed(0)
+        return torch.nn.Linear(4, 2)
+
+    whole, part, resumed = new_model(), new_model(), torch.nn.Linear(4, 2)
+    train_two_phases(folder, Checkpoint({"net": whole}), whole)
+    file = folder / "out" / "checkpoint.pt"
+    with pytest.raises(Interrupted):
+        train_two_phases(folder, Checkpoint({"net": part}, file), part, stop_at)
+    assert not torch.equal(part.weight, whole.weight)
+    train_two_phases(folder, Checkpoint({"net": resumed}, file, resume=True), resumed)
+    assert torch.equal(resumed.weight, whole.weight) and torch.equal(resumed.bias, whole.bias)
+    once_more = torch.nn.Linear(4, 2)
+    train_two_phases(folder, Checkpoint({"net": once_more}, file, resume=True), once_more, stop_at=0)
+    assert torch.equal(once_more.weight, whole.weight)
+
+
+def test_what_cannot_be_gone_on_from_is_refused(folder: Path) -> None:
+    file, model = folder / "checkpoint.pt", torch.nn.Linear(4, 2)
+    with pytest.raises(FileNotFoundError, match="leave out --resume"):
+        Checkpoint({"net": model}, file, resume=True)
+    train_two_phases(folder, Checkpoint({"net": model}, file), model)
+    with pytest.raises(ValueError, match="no checkpoint of other"):
+        Checkpoint({"other": model}, file, resume=True)
+    optimiser = torch.optim.AdamW(model.parameters())
+    with pytest.raises(ValueError, match="knows no phase 'third'"):
+        Checkpoint({"net": model}, file, resume=True).enter("third", optimiser)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match="cannot be read"):
+        Checkpoint({"net": model}, file, resume=True)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, model = folder / "checkpoint.pt", torch.nn.Linear(4, 2)
+    checkpoint = Checkpoint({"net": model}, file)
+    optimiser = torch.optim.AdamW(model.parameters())
+    checkpoint.enter("first", optimiser)
+    checkpoint.save(Position(1, 2.0), optimiser)
+    before = file.read_bytes()
+
+    def fail(state: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(Position(2, 3.0), optimiser)
+    assert file.read_bytes() == before and len(list(folder.iterdir())) == 3
 
 
 def test_the_coarse_decoder_leaves_out_the_finest_stage_alone() -> None:
@@ -240,7 +325,7 @@ def test_averaging_leads_from_the_fast_path_to_the_control_and_spares_the_gates(
 def test_the_loss_of_a_clip_is_that_of_its_frames_run_one_by_one(folder: Path) -> None:
     torch.manual_seed(0)
     path, slow = FastPath().eval(), ConvSlowPath().eval()
-    (batch,) = ClipPool(folder / "clips").batches(1, 1, 0)
+    batch = ClipPool(folder / "clips").draw(1, step_generator(0, 1))
     frames = batch.images.shape[1]
     with torch.no_grad(), mixed_precision(batch.images.device):
         for first in range(frames):
@@ -263,30 +348,36 @@ def test_scored_frames_follow_the_first_and_cover_the_clip() -> None:
 def test_all_three_networks_learn_the_ramp(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     saved: list[int] = []
+
+    def telling(number: int) -> Checkpoint:
+        return Checkpoint({}, save_weights=lambda: saved.append(number))
+
     views, clips = ClipPool(folder / "views"), ClipPool(folder / "clips")
     slow = ConvSlowPath()
     stages = [SlowStage(2, 2, 1e-3, decoder="none"), SlowStage(2, 2, 1e-3, decoder="coarse")]
     stages += [SlowStage(6, 2, 1e-3, decoder="full")]
-    train_slow(slow, views, stages, 0, lambda: saved.append(1))
+    train_slow(slow, LinearReadout(), views, stages, 0, telling(1))
     single, short = FastPathWithoutMemory(), Schedule(2, 2, 1e-3)
-    fast.distil(single, slow, views, short, 0)
+    fast.distil(single, slow, views, short, 0, Checkpoint({}))
     assert torch.equal(single.decoder.head.conv3.weight, slow.decoder.head.conv3.weight)
-    fast.train_without_memory(single, views, short, 0, lambda: saved.append(2))
-    align(slow, single, views, 2, short, 0, lambda: saved.append(3))
+    fast.train_without_memory(single, views, short, 0, telling(2))
+    align(slow, single, views, 2, short, 0, telling(3))
     assert torch.equal(single.decoder.head.conv3.weight, slow.decoder.head.conv3.weight)
     path = FastPath()
     fast.start_from(path, single)
     gate, decoder = path.smu.gate1[0].weight.clone(), path.decoder.head.conv1.weight.clone()
-    fast.train_gates(path, slow, clips, short, 0, lambda: saved.append(4))
+    fast.train_gates(path, slow, clips, short, 0, telling(4))
     assert not torch.equal(gate, path.smu.gate1[0].weight)
     assert torch.equal(decoder, path.decoder.head.conv1.weight)
     teacher = slow.neck[0].weight.clone()
-    fast.train_fast(path, single, slow, clips, short, 0, lambda: saved.append(5))
+    fast.train_fast(path, single, slow, clips, short, 0, telling(5))
     assert saved == [1, 1, 1, 2, 3, 4, 5]
     for trained in (path, single):
         assert not torch.equal(decoder, trained.decoder.head.conv1.weight) and not trained.training
     assert torch.equal(teacher, slow.neck[0].weight)
     losses = [
-        float(line.split()[3]) for line in capsys.readouterr().out.splitlines() if line.startswith("step")
+        float(line.split("loss ")[1].split()[0])
+        for line in capsys.readouterr().out.splitlines()
+        if "loss " in line
     ]
     assert losses[1] < losses[0] and all(np.isfinite(losses))

@@ -1,0 +1,112 @@
+"""Where a training stands, in a file from which it can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from asyncmde_sim.depth.weights import write_whole
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a phase of a training is.
+
+    Args:
+        step: Steps made.
+        elapsed_s: Time that they took.
+        done: Whether the phase is over.
+    """
+
+    step: int = 0
+    elapsed_s: float = 0.0
+    done: bool = False
+
+
+class Checkpoint:
+    """The state of some networks that are trained in phases, one after another.
+
+    Args:
+        networks: The networks, by name.
+        file: Where the state is kept; None keeps none.
+        resume: Whether to go on from the file.
+        save_weights: Writes the networks for use, called with every ``save``.
+
+    Raises:
+        FileNotFoundError: There is nothing to go on from.
+        ValueError: The file is no checkpoint of these networks.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        file: Path | None = None,
+        resume: bool = False,
+        save_weights: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._networks = networks
+        self._file = file
+        self._save_weights = save_weights
+        self._phase = ""
+        self._done: list[str] = []
+        self._state = _read(file, networks) if resume and file is not None else None
+
+    def enter(self, phase: str, optimiser: torch.optim.Optimizer) -> Position:
+        """Begin a phase; if it was interrupted, put networks and optimiser where they were.
+
+        Raises:
+            ValueError: The file is of another sequence of phases.
+        """
+        self._phase, state = phase, self._state
+        if state is None:
+            return Position()
+        if phase != state["phase"]:
+            if phase not in state["done"]:
+                raise ValueError(
+                    f"{self._file} knows no phase {phase!r}: go on with the recipe it was made by"
+                )
+            self._done.append(phase)
+            return Position(done=True)
+        for name, network in self._networks.items():
+            network.load_state_dict(state["networks"][name])
+        position = Position(**state["position"])
+        if position.done:
+            self._done.append(phase)
+        else:
+            optimiser.load_state_dict(state["optimiser"])
+        self._state = None
+        return position
+
+    def save(self, position: Position, optimiser: torch.optim.Optimizer) -> None:
+        """Write weights and state, each file whole or not at all."""
+        if position.done:
+            self._done.append(self._phase)
+        self._save_weights()
+        if self._file is None:
+            return
+        state = {
+            "phase": self._phase,
+            "done": list(self._done),
+            "position": vars(position),
+            "networks": {name: network.state_dict() for name, network in self._networks.items()},
+            "optimiser": {} if position.done else optimiser.state_dict(),
+        }
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self._file, lambda path: torch.save(state, path))
+
+
+def _read(file: Path, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no {file} to go on from: leave out --resume to start afresh")
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"{file} cannot be read ({error}): remove it and start afresh") from error
+    if not isinstance(state, dict) or set(state.get("networks", ())) != set(networks):
+        raise ValueError(f"{file} is no checkpoint of {', '.join(networks)}: remove it and start afresh")
+    return state
