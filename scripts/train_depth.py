@@ -5,6 +5,7 @@
   python scripts/train_depth.py fast-only --folder data --out runs/weights
   python scripts/train_depth.py align --folder data --out runs/weights
   python scripts/train_depth.py fast --folder data --out runs/weights
+  python scripts/train_depth.py tune --folder data --out runs/weights
   python scripts/train_depth.py all --folder data --out runs/weights --recipe gpu --workers 14
 
 Rendering goes on beside the training in 'all': what has been rendered so far is what is drawn from.
@@ -106,6 +107,10 @@ class _Training:
         """The recipe's schedule of one step."""
         return Schedule(**self.schedules[step])
 
+    def save(self, model: nn.Module, network: str) -> None:
+        """Write one network."""
+        save_network(model, network, self.out, WeightsConfig(DEFAULT_WEIGHTS))
+
     def checkpoint(
         self, step: str, networks: Mapping[str, nn.Module], aside: Mapping[str, nn.Module] | None = None
     ) -> Checkpoint:
@@ -116,7 +121,7 @@ class _Training:
 
         def save() -> None:
             for name, network in networks.items():
-                save_network(network, name, self.out, WeightsConfig(DEFAULT_WEIGHTS))
+                self.save(network, name)
 
         return Checkpoint({**networks, **(aside or {})}, file, self.resume and file.is_file(), save)
 
@@ -168,10 +173,19 @@ class _Training:
             fast_training.train_fast(model, control, teacher, clips, schedule, self.seed + 4, checkpoint)
             self.average(model, control)
 
+    def tune(self) -> None:
+        """Tune the fast path."""
+        teacher = load_network("slow", self.out)
+        model, before = (load_network("fast", self.start or self.out) for _ in range(2))
+        checkpoint = self.checkpoint("tune", {"fast": model}, {"before": before})
+        clips, schedule = self.ten_frame_clips, self.schedule("tune")
+        fast_training.tune(model, before, teacher, clips, schedule, self.seed + 5, checkpoint)
+        self.save(model, "fast")
+
     def average(self, model: FastPath, control: FastPathWithoutMemory) -> None:
         """Average the fast path with the control, and write it."""
         fast_training.average_with(model, control, fast_training.CONTROL_SHARE)
-        save_network(model, "fast", self.out, WeightsConfig(DEFAULT_WEIGHTS))
+        self.save(model, "fast")
 
 
 @dataclass(frozen=True)
@@ -220,6 +234,15 @@ class Average(_Training):
 
 
 @dataclass(frozen=True)
+class Tune(_Training):
+    """Tune the trained fast path to see with its memory and without it."""
+
+    def run(self) -> None:
+        """Train and save."""
+        self.tune()
+
+
+@dataclass(frozen=True)
 class All(_Training):
     """Train all three networks while worker processes render."""
 
@@ -238,6 +261,7 @@ class All(_Training):
             self.fast_only()
             self.align()
             self.fast()
+            self.tune()
 
 
 Command = Annotated[
@@ -247,6 +271,7 @@ Command = Annotated[
     | Annotated[Align, tyro.conf.subcommand("align")]
     | Annotated[Fast, tyro.conf.subcommand("fast")]
     | Annotated[Average, tyro.conf.subcommand("average")]
+    | Annotated[Tune, tyro.conf.subcommand("tune")]
     | Annotated[All, tyro.conf.subcommand("all")],
     tyro.conf.OmitArgPrefixes,
 ]

@@ -3,7 +3,8 @@
 First the encoder and projector learn to give the slow path's features (distillation: cheap, as nothing is
 decoded), then they learn depth frame by frame: that is the control. With it the fast path starts; the slow
 path is aligned to its features (see ``align``), and the gates learn what to keep of the memory. Then, where
-there is a GPU for it, all of the fast path is trained on clips beside the control, and averaged with it.
+there is a GPU for it, all of the fast path is trained on clips beside the control, and averaged with it. At
+last it is tuned to see with the memory and without it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory, initialise_decoder
-from asyncmde_sim.depth.losses import asyncmde_loss
+from asyncmde_sim.depth.losses import asyncmde_loss, log_depth_loss, memory_loss
 from asyncmde_sim.depth.memory import MemoryState, resize
 from asyncmde_sim.depth.slow_path import SlowPath
 from asyncmde_sim.training.checkpoint import Checkpoint
@@ -61,15 +62,20 @@ def draw_frames(frames: int, rng: torch.Generator) -> tuple[int, list[int]]:
     return first, sorted(order[:DECODED_FRAMES].tolist())
 
 
-def clip_loss(model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int]) -> Tensor:
-    """The paper's loss and the metric term on clips whose memory the slow path fills at frame 0.
+def run_clip(
+    model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int]
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Run the fast path over clips whose memory the slow path fills at frame 0.
 
     Args:
         model: Runs from frame ``first`` on.
         teacher: Fills the memory.
         batch: The clips.
         first: See ``draw_frames``.
-        scored: Frames that are decoded and scored, in rising order.
+        scored: Frames that are decoded, in rising order.
+
+    Returns:
+        Of the scored frames, each (B S, ...): depth, trust of level 1, and the encoder's four levels.
     """
     images = batch.images[:, first:]
     memories, trusts = [], []
@@ -84,9 +90,28 @@ def clip_loss(model: FastPath, teacher: SlowPath, batch: Batch, first: int, scor
                 trusts.append(trust)
         features = [torch.stack(level, 1).flatten(0, 1) for level in zip(*memories, strict=True)]
         depth = model.decoder(features, tuple(images.shape[-2:]))
+    seen = [level[:, [index - first for index in scored]].flatten(0, 1) for level in levels]
+    return depth, torch.stack(trusts, 1).flatten(0, 1).float(), seen
+
+
+def clip_loss(model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int]) -> Tensor:
+    """The paper's loss and the metric term on the scored frames of clips; see ``run_clip``."""
+    depth, trust, _ = run_clip(model, teacher, batch, first, scored)
     frames = batch.frames(scored)
-    true_depth, valid = frames.depth.flatten(0, 1), frames.valid.flatten(0, 1)
-    return asyncmde_loss(depth, true_depth, valid, torch.stack(trusts, 1).flatten(0, 1).float())
+    return asyncmde_loss(depth, frames.depth.flatten(0, 1), frames.valid.flatten(0, 1), trust)
+
+
+def tuning_loss(
+    model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int]
+) -> Tensor:
+    """Log-depth error of the scored frames with the memory and without it, and L_mem; see ``run_clip``."""
+    depth, trust, levels = run_clip(model, teacher, batch, first, scored)
+    size = (batch.images.shape[-2], batch.images.shape[-1])
+    with mixed_precision(batch.images.device):
+        alone = model.decoder(model.smu.project(levels, [level.shape[-2:] for level in levels]), size)
+    frames = batch.frames(scored)
+    truth = frames.depth.flatten(0, 1), frames.valid.flatten(0, 1)
+    return log_depth_loss(depth, *truth) + log_depth_loss(alone, *truth) + 0.1 * memory_loss(trust)
 
 
 def distil(
@@ -188,6 +213,37 @@ def train_fast(
     )
     model.eval()
     control.eval()
+
+
+def tune(
+    model: FastPath,
+    before: FastPath,
+    teacher: SlowPath,
+    clips: ClipPool,
+    schedule: Schedule,
+    seed: int,
+    checkpoint: Checkpoint,
+) -> None:
+    """Train all but the fast path's encoder on metric depth, with the memory and without it.
+
+    So it keeps seeing well by itself when the memory is of no use. Batch statistics stay fixed, and in the
+    end it goes only half the way from ``before``, its copy: few clips teach more than they should.
+    """
+    to_device(teacher, clips.device)
+    to_device(model, clips.device).eval().requires_grad_(False)
+    trained = nn.ModuleList([model.smu, model.decoder]).requires_grad_(True)
+    optimise(
+        "tune",
+        trained.parameters(),
+        partial(clips.draw, schedule.batch),
+        lambda batch, rng: tuning_loss(model, teacher, batch, *draw_frames(batch.images.shape[1], rng)),
+        schedule,
+        seed,
+        checkpoint,
+    )
+    with torch.no_grad():
+        for weight, old in zip(model.parameters(), before.parameters(), strict=True):
+            weight.lerp_(old, 0.5)
 
 
 def start_from(model: FastPath, control: FastPathWithoutMemory) -> None:

@@ -162,7 +162,7 @@ def test_recipes_are_known_by_name() -> None:
     for name in ("cpu", "gpu"):
         recipe = load_recipe(name)
         assert all(SlowStage(**stage).steps for stage in recipe.pop("slow"))
-        assert set(recipe) - {"fast"} == {"distil", "fast-only", "align", "gates"}
+        assert set(recipe) - {"fast"} == {"distil", "fast-only", "align", "gates", "tune"}
         assert all(Schedule(**schedule).steps for schedule in recipe.values())
     with pytest.raises(FileNotFoundError, match=r"no recipe 'x'.*cpu"):
         load_recipe("x")
@@ -371,7 +371,14 @@ def test_all_three_networks_learn_the_ramp(folder: Path, capsys: pytest.CaptureF
     assert torch.equal(decoder, path.decoder.head.conv1.weight)
     teacher = slow.neck[0].weight.clone()
     fast.train_fast(path, single, slow, clips, short, 0, telling(5))
-    assert saved == [1, 1, 1, 2, 3, 4, 5]
+    encoder, head = path.encoder.state_dict(), path.decoder.head.conv1.weight.clone()
+    encoder = {name: value.clone() for name, value in encoder.items()}
+    before = FastPath()
+    before.load_state_dict(path.state_dict())
+    fast.tune(path, before, slow, clips, short, 0, telling(6))
+    assert all(torch.equal(value, encoder[name]) for name, value in path.encoder.state_dict().items())
+    assert not torch.equal(head, path.decoder.head.conv1.weight)
+    assert saved == [1, 1, 1, 2, 3, 4, 5, 6]
     for trained in (path, single):
         assert not torch.equal(decoder, trained.decoder.head.conv1.weight) and not trained.training
     assert torch.equal(teacher, slow.neck[0].weight)
