@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.images import network_input
@@ -37,6 +37,16 @@ def _computes_in_bfloat16() -> bool:
     """Whether the processor does; an older torch, which cannot tell, stays in float32."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def cast_once(*modules: nn.Module) -> None:
+    """Keep the weights that ``fast_precision`` would cast at every call in bfloat16; no result changes."""
+    if not _computes_in_bfloat16():
+        return
+    for module in modules:
+        for layer in module.modules():
+            if type(layer) is nn.Conv2d:  # a subclass has a precision of its own
+                layer.to(torch.bfloat16)
 
 
 def _at_image_size(depth: Tensor, image: Image) -> Depth:
@@ -93,10 +103,11 @@ class TorchFastEngine:
     @torch.inference_mode()
     def run(self, image: Image, state: MemoryState) -> tuple[Depth, MemoryState, NDArray[np.float32]]:
         """Depth (H, W), the next state and the trust map (h, w) of one image (H, W, 3)."""
-        state, trust = self.model.fuse(network_input(image, self.size), state)
+        levels = self.model.encoder(network_input(image, self.size))  # faster in float32: it is all overhead
         with fast_precision():
+            state, trust = self.model.smu(levels, state)
             depth = self.model.decoder(state.memory, self.size)
-        return _at_image_size(depth, image), state, trust[0, 0].numpy()
+        return _at_image_size(depth, image), state, trust[0, 0].float().numpy()
 
     @staticmethod
     def refreshed(state: MemoryState | None, memory: Memory) -> MemoryState:
@@ -153,19 +164,25 @@ class Engines:
     def slow(self) -> TorchSlowEngine:
         """The slow path's engine: ours, or a Depth Anything model."""
         if self.weights is None or is_ours(self.weights):
-            return TorchSlowEngine(load_network("slow", self.folder), self.size)
+            model = load_network("slow", self.folder)
+            cast_once(model)
+            return TorchSlowEngine(model, self.size)
         model = load_depth_anything(self.weights)
         return TorchSlowEngine(model, (12 * model.patch_size, 16 * model.patch_size))
 
     @cached_property
     def fast(self) -> TorchFastEngine:
         """The fast path's engine."""
-        return TorchFastEngine(load_network("fast", self.folder), self.size)
+        model = load_network("fast", self.folder)
+        cast_once(model.smu, model.decoder)
+        return TorchFastEngine(model, self.size)
 
     @cached_property
     def single(self) -> TorchSingleEngine:
         """The engine of the fast path without memory."""
-        return TorchSingleEngine(load_network("fast-only", self.folder), self.size)
+        model = load_network("fast-only", self.folder)
+        cast_once(model)
+        return TorchSingleEngine(model, self.size)
 
 
 load_engines: Callable[[str | None], Engines] = lru_cache(maxsize=4)(Engines)

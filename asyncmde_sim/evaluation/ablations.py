@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asyncmde_sim.depth.engines import TorchFastEngine
+from asyncmde_sim.depth.engines import TorchFastEngine, fast_precision
 from asyncmde_sim.depth.images import network_input
 from asyncmde_sim.runtime.engines import FastEngine, Image
 
@@ -58,7 +58,9 @@ def memory_ablations(fast: TorchFastEngine) -> dict[str, Ablation]:
 def encoder_memory(fast: TorchFastEngine, image: Image) -> tuple[Tensor, ...]:
     """A memory seeded by the fast path's own encoder."""
     features = fast.model.encoder(network_input(image, fast.size))
-    return tuple(fast.model.smu.project(features, [f.shape[-2:] for f in features]))
+    with fast_precision():
+        memory = fast.model.smu.project(features, [f.shape[-2:] for f in features])
+    return tuple(m.float() for m in memory)
 
 
 def _with_gates(fast: TorchFastEngine, combine: Callable[[Tensor, Tensor], Tensor]) -> TorchFastEngine:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from asyncmde_sim.depth import load_engines
-from asyncmde_sim.depth.engines import TorchSlowEngine
+from asyncmde_sim.depth.engines import TorchFastEngine, TorchSingleEngine, TorchSlowEngine
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.images import network_input
 from asyncmde_sim.depth.slow_path import ConvSlowPath
@@ -53,8 +53,27 @@ def test_the_engines_precision_changes_depth_by_little(folder: Path) -> None:
     engines = load_engines(str(folder))
     image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     with torch.inference_mode():
-        exact = engines.slow.model(network_input(image, engines.size))[0].numpy()
+        exact = load_network("slow", folder)(network_input(image, engines.size))[0].numpy()
     assert np.median(np.abs(engines.slow.run(image) / exact - 1)) < 0.01
+
+
+def test_weights_that_are_cast_once_change_no_result(folder: Path) -> None:
+    engines = load_engines(str(folder))
+    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    slow, fast, single = (
+        kind(load_network(name, folder), engines.size)
+        for kind, name in (
+            (TorchSlowEngine, "slow"),
+            (TorchFastEngine, "fast"),
+            (TorchSingleEngine, "fast-only"),
+        )
+    )
+    assert np.array_equal(engines.slow.run(image), slow.run(image))
+    assert np.array_equal(engines.single.run(image), single.run(image))
+    state = fast.refreshed(None, slow.memory(image))
+    for ours, theirs in zip(engines.fast.run(image, state), fast.run(image, state), strict=True):
+        if isinstance(ours, np.ndarray):
+            assert np.array_equal(ours, theirs)
 
 
 def test_an_image_of_another_kind_is_refused(folder: Path) -> None:

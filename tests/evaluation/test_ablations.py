@@ -42,5 +42,8 @@ def test_a_memory_of_its_own_adds_nothing_to_the_same_image(fast):
     own = encoder_memory(fast, IMAGES[0])
     for image, adds in zip(IMAGES, (False, True), strict=True):
         state = row.fast.run(image, seeded)[1]
-        same = [torch.allclose(a, b, atol=1e-4) for a, b in zip(state.memory, own, strict=True)]
+        same = [
+            torch.allclose(a, b, atol=0.02 * float(b.abs().max()))
+            for a, b in zip(state.memory, own, strict=True)
+        ]
         assert not all(same) if adds else all(same)
