@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from asyncmde_sim.intrinsics import Intrinsics
+
 MIN_SIDE_PX = 32
 """The largest stride of the depth networks: a smaller image has no cell at their last level."""
 
@@ -61,6 +63,18 @@ class Camera:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} is {value}, but it must be finite and not negative")
+
+    @property
+    def pinhole(self) -> Intrinsics:
+        """The camera as data sets describe it.
+
+        Raises:
+            ValueError: It distorts, which they cannot say.
+        """
+        if any(self.distortion):
+            raise ValueError(f"the camera's distortion is {self.distortion}, but a pinhole is needed")
+        focal = self.focal_px
+        return Intrinsics(self.width, self.height, focal, focal, self.width / 2 - 0.5, self.height / 2 - 0.5)
 
     @property
     def focal_px(self) -> float:

@@ -21,7 +21,7 @@ from rich.progress import track
 
 from asyncmde_sim.envs.registration import check_environment
 from asyncmde_sim.evaluation.command_line import run_command
-from asyncmde_sim.evaluation.frames import check_motion, frames_along, recorded_camera
+from asyncmde_sim.evaluation.frames import check_motion, frames_along
 from asyncmde_sim.evaluation.rollout import resized_camera
 from asyncmde_sim.recordings.tum import write_recording
 
@@ -74,7 +74,7 @@ class Record:
             options["camera"] = resized_camera(self.env, self.image_size)
         env = gym.make(self.env, disable_env_checker=True, **options)
         robot = env.unwrapped.robot  # type: ignore[attr-defined]
-        camera = recorded_camera(robot.camera)
+        camera = robot.camera.pinhole
         most = max(1, round(self.seconds * 1e9 / robot.control_dt_ns))
         for index, folder in enumerate(self._folders()):
             frames = frames_along(env, self.motion, self.seed + index, most)

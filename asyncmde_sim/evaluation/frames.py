@@ -10,8 +10,8 @@ import numpy as np
 
 from asyncmde_sim.agents import make_agent
 from asyncmde_sim.envs.trajectories import aggressive, expert, smooth_random
-from asyncmde_sim.recordings.recording import RGB, Depth, Intrinsics, Pose
-from asyncmde_sim.scenes.camera import Camera, RigidMotion
+from asyncmde_sim.recordings.recording import RGB, Depth, Pose
+from asyncmde_sim.scenes.camera import RigidMotion
 
 TRAJECTORIES: dict[str, Callable[..., list[RigidMotion]]] = {
     "smooth": smooth_random,
@@ -22,19 +22,6 @@ MOTIONS = ("agent", *TRAJECTORIES)
 
 Frame = tuple[int, RGB, Depth, Pose]
 """Capture time in nanoseconds, image (H, W, 3), depth (H, W) metres with 0 for none, 4x4 T_world_camera."""
-
-
-def recorded_camera(camera: Camera) -> Intrinsics:
-    """A camera as data sets describe it, with pixel centres at integer coordinates.
-
-    Raises:
-        ValueError: It distorts, which the layout cannot say.
-    """
-    if any(camera.distortion):
-        raise ValueError(f"the camera's distortion is {camera.distortion}, but a recording needs a pinhole")
-    focal = camera.focal_px
-    centre = (camera.width / 2 - 0.5, camera.height / 2 - 0.5)
-    return Intrinsics(camera.width, camera.height, focal, focal, *centre)
 
 
 def check_motion(motion: str) -> None:

@@ -1,7 +1,8 @@
 """Recorded sequences of images, depth and poses: one form for every data set's layout."""
 
+from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.recordings.layouts import open_recording
-from asyncmde_sim.recordings.recording import Intrinsics, RecordedFrame, Recording, UnreadableFrameError
+from asyncmde_sim.recordings.recording import RecordedFrame, Recording, UnreadableFrameError
 from asyncmde_sim.recordings.tum import write_recording
 
 __all__ = [

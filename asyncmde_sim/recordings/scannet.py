@@ -10,8 +10,8 @@ from pathlib import Path
 
 import imageio.v3 as iio
 
+from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.recordings.recording import (
-    Intrinsics,
     RecordedFrame,
     Recording,
     depth_png,

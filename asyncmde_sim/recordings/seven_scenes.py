@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.recordings.recording import (
-    Intrinsics,
     RecordedFrame,
     Recording,
     depth_png,

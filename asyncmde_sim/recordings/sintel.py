@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.recordings.recording import (
     Depth,
-    Intrinsics,
     Pose,
     RecordedFrame,
     Recording,

@@ -17,11 +17,11 @@ import imageio.v3 as iio
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
+from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.recordings.recording import (
     RGB,
     SATURATED_16_BIT,
     Depth,
-    Intrinsics,
     Pose,
     RecordedFrame,
     Recording,

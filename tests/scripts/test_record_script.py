@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asyncmde_sim.evaluation.frames import MOTIONS, frames_along, recorded_camera
+from asyncmde_sim.evaluation.frames import MOTIONS, frames_along
 from asyncmde_sim.recordings import open_recording
 from asyncmde_sim.recordings.tum import write_recording
 from asyncmde_sim.scenes.camera import Camera
@@ -47,7 +47,7 @@ def test_a_recording_agrees_with_itself(env, motion):
     assert (np.diff(times) == env.unwrapped.robot.control_dt_ns).all()
 
     def disagreement(camera: Camera) -> float:
-        matrix = recorded_camera(camera).matrix
+        matrix = camera.pinhole.matrix
         (_, _, first, first_pose), (_, _, last, last_pose) = frames[0], frames[-1]
         rows, columns = np.nonzero(first)
         pixels = np.stack([columns, rows, np.ones(len(rows))])
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_trajectory(env):
 
 def test_a_distorting_camera_is_refused():
     with pytest.raises(ValueError, match="distortion"):
-        recorded_camera(Camera(distortion=(0.1, 0, 0, 0, 0)))
+        _ = Camera(distortion=(0.1, 0, 0, 0, 0)).pinhole
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_nothing_is_overwritten(script, tmp_path):
 
 
 def test_a_recording_is_scored_with_the_shipped_weights(script, env, tmp_path):
-    camera = recorded_camera(CAMERA)
+    camera = CAMERA.pinhole
     write_recording(tmp_path / "turn", camera, frames_along(env, "smooth", 0, 4))
     figures = tmp_path / "figures.json"
     plot = tmp_path / "lags.png"
