@@ -6,6 +6,7 @@
   python scripts/train_depth.py align --folder data --out runs/weights
   python scripts/train_depth.py fast --folder data --out runs/weights
   python scripts/train_depth.py tune --folder data --out runs/weights
+  python scripts/train_depth.py joint --folder data --out runs/weights
   python scripts/train_depth.py all --folder data --out runs/weights --recipe gpu --workers 14
 
 Rendering goes on beside the training in 'all': what has been rendered so far is what is drawn from.
@@ -33,6 +34,7 @@ from asyncmde_sim.training import fast as fast_training
 from asyncmde_sim.training.align import align
 from asyncmde_sim.training.checkpoint import Checkpoint
 from asyncmde_sim.training.data import ClipPool
+from asyncmde_sim.training.joint import train_jointly
 from asyncmde_sim.training.loop import Schedule, load_recipe
 from asyncmde_sim.training.render import TRAINING_MIX, RenderJob, render_all, render_jobs, rendering
 from asyncmde_sim.training.slow import LinearReadout, SlowStage, train_slow
@@ -182,6 +184,15 @@ class _Training:
         fast_training.tune(model, before, teacher, clips, schedule, self.seed + 5, checkpoint)
         self.save(model, "fast")
 
+    def joint(self) -> None:
+        """Train all three networks at once."""
+        folder = self.start or self.out
+        slow, fast, control = (load_network(name, folder) for name in ("slow", "fast", "fast-only"))
+        networks = {"slow": slow, "fast": fast, "fast-only": control}
+        clips, views, schedule = self.ten_frame_clips, self.views, self.schedule("joint")
+        checkpoint = self.checkpoint("joint", networks)
+        train_jointly(slow, fast, control, clips, views, schedule, self.seed + 6, checkpoint)
+
     def average(self, model: FastPath, control: FastPathWithoutMemory) -> None:
         """Average the fast path with the control, and write it."""
         fast_training.average_with(model, control, fast_training.CONTROL_SHARE)
@@ -243,6 +254,15 @@ class Tune(_Training):
 
 
 @dataclass(frozen=True)
+class Joint(_Training):
+    """Train all three networks at once, the slow path also for what its memory is worth later."""
+
+    def run(self) -> None:
+        """Train and save."""
+        self.joint()
+
+
+@dataclass(frozen=True)
 class All(_Training):
     """Train all three networks while worker processes render."""
 
@@ -272,6 +292,7 @@ Command = Annotated[
     | Annotated[Fast, tyro.conf.subcommand("fast")]
     | Annotated[Average, tyro.conf.subcommand("average")]
     | Annotated[Tune, tyro.conf.subcommand("tune")]
+    | Annotated[Joint, tyro.conf.subcommand("joint")]
     | Annotated[All, tyro.conf.subcommand("all")],
     tyro.conf.OmitArgPrefixes,
 ]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from asyncmde_sim.depth.decoder import FEATURE_CHANNELS, LEVELS
+from asyncmde_sim.depth.turning import Turn
 
 TRUST_SHARPNESS = 4.0
 """k of the paper: how sharply the level-4 gate chooses between the two gates."""
@@ -43,6 +44,14 @@ class MemoryState:
     def refreshed(self, memory: Sequence[Tensor]) -> MemoryState:
         """This state with its memory overwritten by the slow path's features."""
         return replace(self, memory=tuple(memory))
+
+    def turned(self, turn: Turn) -> MemoryState:
+        """This state as the camera sees it after ``turn``; what it did not see before has no past trust."""
+        return MemoryState(
+            tuple(turn(m) for m in self.memory),
+            None if self.trust is None else turn(self.trust) * turn.seen(self.trust),
+            None if self.previous is None else (turn(self.previous[0]), turn(self.previous[1])),
+        )
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
@@ -21,15 +22,31 @@ POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Batch:
-    """``images`` (B, T, 3, H, W) normalised, ``depth`` (B, T, H, W) metres, ``valid`` its mask."""
+    """Clips on the training device.
+
+    Args:
+        images: (B, T, 3, H, W), normalised.
+        depth: (B, T, H, W) metres.
+        valid: Its mask.
+        rotations: (B, T, 3, 3), from the camera to the world.
+    """
 
     images: Tensor
     depth: Tensor
     valid: Tensor
+    rotations: Tensor
 
     def frames(self, chosen: Sequence[int]) -> Batch:
         """Some of the frames of each clip."""
-        return Batch(self.images[:, chosen], self.depth[:, chosen], self.valid[:, chosen])
+        return Batch(*(x[:, chosen] for x in self._tensors))
+
+    def part(self, count: int) -> Batch:
+        """The first ``count`` clips."""
+        return Batch(*(x[:count] for x in self._tensors))
+
+    @property
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self.images, self.depth, self.valid, self.rotations
 
 
 class ClipPool:
@@ -49,7 +66,7 @@ class ClipPool:
     def __init__(self, folder: Path, device: torch.device | str = "cpu", wait_for: int = 0) -> None:
         self.folder, self.device = folder, torch.device(device)
         self._names: set[str] = set()
-        self._clips: list[tuple[Tensor, Tensor]] = []
+        self._clips: list[tuple[Tensor, Tensor, Tensor]] = []
         while len(shard_names(folder)) < wait_for:
             time.sleep(POLL_S)
         self.update()
@@ -68,7 +85,8 @@ class ClipPool:
             clips = read_shard(self.folder, name)
             images = torch.from_numpy(clips.images).to(self.device)
             depth = torch.from_numpy(clips.depth).to(self.device)
-            self._clips += zip(images, depth, strict=True)
+            rotations = torch.from_numpy(clips.poses[..., :3, :3].astype(np.float32)).to(self.device)
+            self._clips += zip(images, depth, rotations, strict=True)
             self._names.add(name)
 
     def draw(self, batch: int, rng: torch.Generator, shrink: int = 1, max_depth_m: float = 20.0) -> Batch:
@@ -83,12 +101,15 @@ class ClipPool:
         if time.monotonic() - self._updated > UPDATE_EVERY_S:
             self.update()
         chosen = torch.randint(len(self._clips), (batch,), generator=rng).tolist()
-        images = torch.stack([self._clips[i][0] for i in chosen])
-        depth = torch.stack([self._clips[i][1] for i in chosen])
-        return _collate(images, depth, rng, shrink, max_depth_m)
+        images, depth, rotations = (
+            torch.stack(kind) for kind in zip(*(self._clips[i] for i in chosen), strict=True)
+        )
+        return _collate(images, depth, rotations, rng, shrink, max_depth_m)
 
 
-def _collate(images: Tensor, depth: Tensor, rng: torch.Generator, shrink: int, max_depth_m: float) -> Batch:
+def _collate(
+    images: Tensor, depth: Tensor, rotations: Tensor, rng: torch.Generator, shrink: int, max_depth_m: float
+) -> Batch:
     clips, frames = depth.shape[:2]
     flat = normalise(_recoloured(images, rng).flatten(0, 1))
     depth = depth.float()
@@ -99,7 +120,8 @@ def _collate(images: Tensor, depth: Tensor, rng: torch.Generator, shrink: int, m
     mirrored = (torch.rand(clips, generator=rng) < 0.5).to(depth.device)
     images = torch.where(mirrored[:, None, None, None, None], images.flip(-1), images)
     depth = torch.where(mirrored[:, None, None, None], depth.flip(-1), depth)
-    return Batch(images, depth, (depth > 1e-3) & (depth < max_depth_m))
+    mirror = torch.where(mirrored[:, None, None, None], rotations.new_tensor([-1, 1, 1]), 1)
+    return Batch(images, depth, (depth > 1e-3) & (depth < max_depth_m), rotations * mirror)
 
 
 def _recoloured(images: Tensor, rng: torch.Generator) -> Tensor:

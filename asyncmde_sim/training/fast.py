@@ -20,6 +20,8 @@ from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory, initia
 from asyncmde_sim.depth.losses import asyncmde_loss, log_depth_loss, memory_loss
 from asyncmde_sim.depth.memory import MemoryState, resize
 from asyncmde_sim.depth.slow_path import SlowPath
+from asyncmde_sim.depth.turning import Turn
+from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.checkpoint import Checkpoint
 from asyncmde_sim.training.data import Batch, ClipPool
 from asyncmde_sim.training.loop import Schedule, mixed_precision, optimise, to_device
@@ -63,28 +65,36 @@ def draw_frames(frames: int, rng: torch.Generator) -> tuple[int, list[int]]:
 
 
 def run_clip(
-    model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int]
+    model: FastPath,
+    memory: Sequence[Tensor],
+    batch: Batch,
+    first: int,
+    scored: Sequence[int],
+    turning: bool = False,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Run the fast path over clips whose memory the slow path fills at frame 0.
+    """Run the fast path over clips whose memory was filled at frame 0.
 
     Args:
         model: Runs from frame ``first`` on.
-        teacher: Fills the memory.
+        memory: The slow path's features of frame 0.
         batch: The clips.
         first: See ``draw_frames``.
         scored: Frames that are decoded, in rising order.
+        turning: Whether the memory is turned with the camera.
 
     Returns:
         Of the scored frames, each (B S, ...): depth, trust of level 1, and the encoder's four levels.
     """
     images = batch.images[:, first:]
     memories, trusts = [], []
+    state, at = MemoryState(tuple(memory)), 0
     with mixed_precision(images.device):
-        with torch.no_grad():
-            state = MemoryState(tuple(teacher.features(batch.images[:, 0])))
         levels = [f.unflatten(0, images.shape[:2]) for f in model.encoder(images.flatten(0, 1))]
         for index in range(first, scored[-1] + 1):
+            if turning and index > at:
+                state = state.turned(turn_between(batch, at, index))
             state, trust = model.smu([level[:, index - first] for level in levels], state)
+            at = index
             if index in scored:
                 memories.append(state.memory)
                 trusts.append(trust)
@@ -94,9 +104,24 @@ def run_clip(
     return depth, torch.stack(trusts, 1).flatten(0, 1).float(), seen
 
 
+def turn_between(batch: Batch, earlier: int, later: int) -> Turn:
+    """How the camera of each clip turned between two of its frames."""
+    height, width = batch.images.shape[-2:]
+    with torch.autocast(batch.rotations.device.type, enabled=False):
+        rotation = batch.rotations[:, earlier].mT @ batch.rotations[:, later]
+    return Turn(rotation, Camera(width=width, height=height).pinhole)
+
+
+@torch.no_grad()
+def fill_memory(teacher: SlowPath, batch: Batch) -> list[Tensor]:
+    """The slow path's features of each clip's frame 0."""
+    with mixed_precision(batch.images.device):
+        return teacher.features(batch.images[:, 0])
+
+
 def clip_loss(model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int]) -> Tensor:
     """The paper's loss and the metric term on the scored frames of clips; see ``run_clip``."""
-    depth, trust, _ = run_clip(model, teacher, batch, first, scored)
+    depth, trust, _ = run_clip(model, fill_memory(teacher, batch), batch, first, scored)
     frames = batch.frames(scored)
     return asyncmde_loss(depth, frames.depth.flatten(0, 1), frames.valid.flatten(0, 1), trust)
 
@@ -105,7 +130,7 @@ def tuning_loss(
     model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int]
 ) -> Tensor:
     """Log-depth error of the scored frames with the memory and without it, and L_mem; see ``run_clip``."""
-    depth, trust, levels = run_clip(model, teacher, batch, first, scored)
+    depth, trust, levels = run_clip(model, fill_memory(teacher, batch), batch, first, scored)
     size = (batch.images.shape[-2], batch.images.shape[-1])
     with mixed_precision(batch.images.device):
         alone = model.decoder(model.smu.project(levels, [level.shape[-2:] for level in levels]), size)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from asyncmde_sim.depth.engines import fast_precision
 from asyncmde_sim.training.checkpoint import Checkpoint, Position
-from asyncmde_sim.training.data import Batch
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
 WEIGHT_DECAY = 0.01
@@ -84,11 +83,14 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
+Drawn = TypeVar("Drawn")
+
+
 def optimise(
     phase: str,
     parameters: Iterable[nn.Parameter],
-    draw: Callable[[torch.Generator], Batch],
-    loss_of: Callable[[Batch, torch.Generator], Tensor],
+    draw: Callable[[torch.Generator], Drawn],
+    loss_of: Callable[[Drawn, torch.Generator], Tensor],
     schedule: Schedule,
     seed: int,
     checkpoint: Checkpoint,

@@ -14,7 +14,7 @@ from asyncmde_sim.depth.memory import MemoryState
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.scenes.backend import Mover, RobotBody
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
-from asyncmde_sim.training import fast
+from asyncmde_sim.training import fast, joint
 from asyncmde_sim.training.align import align, fit_neck
 from asyncmde_sim.training.checkpoint import Checkpoint, Position
 from asyncmde_sim.training.clips import KINDS, ClipRecipe, Clips, read_shards, render_clip, write_shard
@@ -162,7 +162,7 @@ def test_recipes_are_known_by_name() -> None:
     for name in ("cpu", "gpu"):
         recipe = load_recipe(name)
         assert all(SlowStage(**stage).steps for stage in recipe.pop("slow"))
-        assert set(recipe) - {"fast"} == {"distil", "fast-only", "align", "gates", "tune"}
+        assert set(recipe) - {"fast"} == {"distil", "fast-only", "align", "gates", "tune", "joint"}
         assert all(Schedule(**schedule).steps for schedule in recipe.values())
     with pytest.raises(FileNotFoundError, match=r"no recipe 'x'.*cpu"):
         load_recipe("x")
@@ -334,6 +334,44 @@ def test_the_loss_of_a_clip_is_that_of_its_frames_run_one_by_one(folder: Path) -
                 depth, state, trust = path(batch.images[:, index], state)
                 expected = asyncmde_loss(depth, batch.depth[:, index], batch.valid[:, index], trust)
                 assert torch.allclose(fast.clip_loss(path, slow, batch, first, [index]), expected, rtol=2e-3)
+
+
+def test_a_batch_turns_as_its_clips_do_mirrored_or_not(folder: Path) -> None:
+    """A mirrored clip turns the other way: what the camera saw at one frame lies there at the next."""
+    clips = Clips.joined(list(read_shards(folder / "clips")))
+    steps = clips.poses[:, 0, :3, :3].swapaxes(1, 2) @ clips.poses[:, 1, :3, :3]
+    mirror = np.diag([-1.0, 1, 1])
+    seen = set()
+    for seed in range(8):
+        batch = ClipPool(folder / "clips").draw(2, step_generator(seed, 1))
+        for rotation in fast.turn_between(batch, 0, 1).rotation.double().numpy():
+            found = [
+                (clip, mirrored)
+                for clip, step in enumerate(steps)
+                for mirrored, expected in ((False, step), (True, mirror @ step @ mirror))
+                if np.allclose(rotation, expected, atol=1e-5)
+            ]
+            assert len(found) == 1
+            seen.add(found[0])
+    assert {mirrored for _, mirrored in seen} == {False, True}
+
+
+def test_all_three_networks_are_trained_jointly_and_the_memory_reaches_the_slow_path(folder: Path) -> None:
+    torch.manual_seed(0)
+    slow, path, control = ConvSlowPath(), FastPath(), FastPathWithoutMemory()
+    clips, views = ClipPool(folder / "clips"), ClipPool(folder / "views")
+    before = [p.clone() for network in (slow, path, control) for p in network.parameters()]
+    joint.train_jointly(slow, path, control, clips, views, Schedule(2, 1, 1e-3), 0, Checkpoint({}))
+    after = [p for network in (slow, path, control) for p in network.parameters()]
+    assert sum(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) > 0.95 * len(after)
+    assert not any(network.training for network in (slow, path, control))
+
+    batch = clips.draw(1, step_generator(0, 1))
+    memory = [level.requires_grad_() for level in slow.features(batch.images[:, 0])]
+    for turning in (False, True):
+        depth, _, _ = fast.run_clip(path, memory, batch, 0, [2], turning)
+        gradients = torch.autograd.grad(depth.sum(), memory)
+        assert all(gradient.abs().sum() > 0 for gradient in gradients)
 
 
 def test_scored_frames_follow_the_first_and_cover_the_clip() -> None:

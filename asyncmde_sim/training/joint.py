@@ -1,0 +1,90 @@
+"""Trains all three networks at once, the slow path for what its memory is worth later.
+
+The slow path learns depth from single frames and, through the memory, from the frames that the fast path sees
+after a refresh. In every second batch the memory turns with the camera, as a gyroscope allows. The control
+learns from as many frames as the fast path, so that what differs in the end is the memory.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
+from asyncmde_sim.depth.losses import memory_loss
+from asyncmde_sim.depth.slow_path import ConvSlowPath
+from asyncmde_sim.training.checkpoint import Checkpoint
+from asyncmde_sim.training.data import Batch, ClipPool
+from asyncmde_sim.training.fast import DECODED_FRAMES, draw_frames, run_clip
+from asyncmde_sim.training.loop import Schedule, mixed_precision, optimise, to_device
+from asyncmde_sim.training.slow import depth_loss
+
+VIEWS_PER_CLIP = 8
+"""Single frames that the slow path sees for each clip."""
+MEMORY_LOSS_WEIGHT = 0.1
+
+
+def joint_loss(
+    slow: ConvSlowPath,
+    fast: FastPath,
+    control: FastPathWithoutMemory,
+    clips: Batch,
+    views: Batch,
+    rng: torch.Generator,
+) -> Tensor:
+    """Sum of the depth losses: slow path, fast path with memory and without, control; and L_mem.
+
+    Args:
+        slow: Sees the clips' first frames, whose features are the memory, and all ``views``.
+        fast: Sees the clips with their memory and, without, as many of the views as frames of those scored.
+        control: Sees the same frames one by one.
+        clips: B clips.
+        views: Single frames, ``VIEWS_PER_CLIP`` B.
+        rng: Draws where the fast path starts, which frames are scored, and whether the memory turns.
+    """
+    first, scored = draw_frames(clips.images.shape[1], rng)
+    turning = bool(torch.rand((), generator=rng) < 0.5)
+    few = views.part(DECODED_FRAMES * len(clips.images))
+    frames = clips.frames(scored)
+    size = (clips.images.shape[-2], clips.images.shape[-1])
+    with mixed_precision(clips.images.device):
+        filled = slow.features(torch.cat((clips.images[:, 0], views.images[:, 0])))
+        memory = [level[: len(clips.images)] for level in filled]
+        levels = fast.encoder(few.images[:, 0])
+        alone = fast.decoder(fast.smu.project(levels, [level.shape[-2:] for level in levels]), size)
+        controlled = control(torch.cat((frames.images.flatten(0, 1), few.images[:, 0])))
+        slow_depth = slow.decoder(filled, size)
+    depth, trust, _ = run_clip(fast, memory, clips, first, scored, turning)
+    count = len(depth)
+    loss = depth_loss(slow_depth[len(clips.images) :], views)
+    loss = loss + depth_loss(slow_depth[: len(clips.images)], clips.frames([0]))
+    loss = loss + depth_loss(depth, frames) + depth_loss(alone, few)
+    loss = loss + depth_loss(controlled[:count], frames) + depth_loss(controlled[count:], few)
+    return loss + MEMORY_LOSS_WEIGHT * memory_loss(trust)
+
+
+def train_jointly(
+    slow: ConvSlowPath,
+    fast: FastPath,
+    control: FastPathWithoutMemory,
+    clips: ClipPool,
+    views: ClipPool,
+    schedule: Schedule,
+    seed: int,
+    checkpoint: Checkpoint,
+) -> None:
+    """Train all parameters of the three networks on the device of ``clips``."""
+    networks = (slow, fast, control)
+    for network in networks:
+        to_device(network, clips.device).requires_grad_(True).train()
+
+    def draw(rng: torch.Generator) -> tuple[Batch, Batch]:
+        return clips.draw(schedule.batch, rng), views.draw(VIEWS_PER_CLIP * schedule.batch, rng)
+
+    def loss_of(batches: tuple[Batch, Batch], rng: torch.Generator) -> Tensor:
+        return joint_loss(*networks, *batches, rng)
+
+    parameters = [p for network in networks for p in network.parameters()]
+    optimise("joint", parameters, draw, loss_of, schedule, seed, checkpoint)
+    for network in networks:
+        network.eval()
