@@ -289,6 +289,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
             "time_ns": self._steps * self.robot.control_dt_ns,
             "true_depth": self._rendering.depth.copy(),
             "T_world_camera": self.state.pose @ self.robot.T_body_camera,
+            "T_odometry_camera": self._odometry.pose @ self.robot.T_body_camera,
             "distance_to_goal": self._distance,
             "clearance": clearance,
             "speed": float(np.linalg.norm(self.state.velocity)),

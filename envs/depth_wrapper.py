@@ -10,9 +10,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.metrics.depth import score_frame
 from asyncmde_sim.runtime.sources import EpisodeSeeds
-from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame
+from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, View
 from asyncmde_sim.scenes.camera import MIN_SIDE_PX, Camera
 
 MAX_AGE_S = 3600.0
@@ -28,7 +29,9 @@ class DepthWrapper(gym.Wrapper):
     The wrapped environment's observation is a Dict with an image, or the image itself; an image is a uint8
     Box (H, W, 3). Time is ``info["time_ns"]`` where the environment gives it, else the number of steps times
     ``frame_interval_ns``. If the environment gives ``info["true_depth"]``, (H, W) float32 metres with 0 for
-    none, the estimates are scored; without it there are no scores, and no ``oracle``.
+    none, the estimates are scored; without it there are no scores, and no ``oracle``. If it gives
+    ``info["T_odometry_camera"]``, a 4x4 pose by odometry, and the camera is known, there is also
+    ``async-odometry``.
 
     Added to the observation: ``depth`` (H, W) float32 metres, 0 for none; ``has_depth`` 0 or 1;
     ``depth_age`` (1,) s since the frame that the depth describes was captured; ``content_age`` (1,) s since
@@ -63,6 +66,7 @@ class DepthWrapper(gym.Wrapper):
         frame_interval_ns: Time between steps, for an environment without ``info["time_ns"]``.
         max_range_m: Largest depth in metres; None takes that of ``env.unwrapped.robot.camera``, and without
             one that of the default camera.
+        camera: The camera; None takes that of ``env.unwrapped.robot.camera`` if it does not distort.
 
     Raises:
         ValueError: The observation has no such image, or the image is smaller than the networks' stride.
@@ -75,15 +79,19 @@ class DepthWrapper(gym.Wrapper):
         image_key: str = "image",
         frame_interval_ns: int | None = None,
         max_range_m: float | None = None,
+        camera: Intrinsics | None = None,
     ) -> None:
         super().__init__(env)
         if frame_interval_ns is not None and frame_interval_ns <= 0:
             raise ValueError(
                 f"frame_interval_ns is {frame_interval_ns}, but a step takes time: give at least 1"
             )
+        own = getattr(getattr(env.unwrapped, "robot", None), "camera", None)
         if max_range_m is None:
-            robot = getattr(env.unwrapped, "robot", None)
-            max_range_m = getattr(getattr(robot, "camera", None), "max_range_m", Camera.max_range_m)
+            max_range_m = getattr(own, "max_range_m", Camera.max_range_m)
+        if camera is None and isinstance(own, Camera) and not any(own.distortion):
+            camera = own.pinhole
+        self._camera = camera
         if not (np.isfinite(max_range_m) and max_range_m > 0):
             raise ValueError(f"max_range_m is {max_range_m}, but it must be finite and positive")
         self._source = source
@@ -152,9 +160,13 @@ class DepthWrapper(gym.Wrapper):
         if truth is not None:
             truth = np.array(truth, dtype=np.float32)
             self._truths.append((now_ns, truth))
-        self._source.offer(Frame(np.array(inner[self._image_key]), now_ns, truth))
+        self._source.offer(Frame(np.array(inner[self._image_key]), now_ns, truth, self._view(info)))
         self._estimate = self._source.newest(now_ns)
         return {**inner, **self._depth_observation(now_ns)}, {**info, **self._depth_info(now_ns, truth)}
+
+    def _view(self, info: dict[str, Any]) -> View | None:
+        pose = info.get("T_odometry_camera")
+        return None if pose is None or self._camera is None else View(np.array(pose), self._camera)
 
     def _depth_observation(self, now_ns: int) -> dict[str, Any]:
         estimate = self._estimate

@@ -17,7 +17,9 @@ from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.images import network_input
 from asyncmde_sim.depth.memory import MemoryState, resize
 from asyncmde_sim.depth.slow_path import SlowPath
+from asyncmde_sim.depth.turning import Turn
 from asyncmde_sim.depth.weights import find_weights, is_ours, load_depth_anything, load_network, read_config
+from asyncmde_sim.intrinsics import Intrinsics
 
 Image = NDArray[np.uint8]
 Depth = NDArray[np.float32]
@@ -92,6 +94,14 @@ class TorchSlowEngine:
             features = self.model.features(network_input(image, self.size))
         return tuple(f.float() for f in features)
 
+    @torch.inference_mode()
+    def depth_and_memory(self, image: Image) -> tuple[Depth, Memory]:
+        """What ``run`` and ``memory`` give, for the features computed once."""
+        with fast_precision():
+            features = self.model.features(network_input(image, self.size))
+            depth = self.model.decoder(features, self.size)
+        return _at_image_size(depth, image), tuple(f.float() for f in features)
+
 
 @dataclass(frozen=True)
 class TorchFastEngine:
@@ -113,6 +123,19 @@ class TorchFastEngine:
     def refreshed(state: MemoryState | None, memory: Memory) -> MemoryState:
         """The state with its memory overwritten; ``state`` is None before the first refresh."""
         return MemoryState(memory) if state is None else state.refreshed(memory)
+
+    @staticmethod
+    @torch.inference_mode()
+    def turned(state: MemoryState, rotation: NDArray[np.float64], camera: Intrinsics) -> MemoryState:
+        """The state after the camera has turned by a rotation (3, 3); see :class:`Turn`."""
+        return state.turned(Turn(torch.from_numpy(rotation)[None], camera))
+
+    @staticmethod
+    @torch.inference_mode()
+    def turned_memory(memory: Memory, rotation: NDArray[np.float64], camera: Intrinsics) -> Memory:
+        """The same for a memory that is not yet in the state."""
+        turn = Turn(torch.from_numpy(rotation)[None], camera)
+        return tuple(turn(m) for m in memory)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from asyncmde_sim.intrinsics import Intrinsics
+
 Image = NDArray[np.uint8]
 Depth = NDArray[np.float32]
+Rotation = NDArray[np.float64]
+"""3x3, takes a direction in the present camera to the same direction in the earlier one."""
 
 
 class SlowEngine(Protocol):
@@ -22,6 +26,10 @@ class SlowEngine(Protocol):
         """The memory that a refresh from the image writes; nothing is decoded."""
         ...
 
+    def depth_and_memory(self, image: Image) -> tuple[Depth, Any]:
+        """What ``run`` and ``memory`` give, computed together."""
+        ...
+
 
 class FastEngine(Protocol):
     """The fast path with its spatial memory."""
@@ -32,6 +40,14 @@ class FastEngine(Protocol):
 
     def refreshed(self, state: Any, memory: Any) -> Any:
         """``state`` (None: nothing yet) with its memory overwritten by ``memory``."""
+        ...
+
+    def turned(self, state: Any, rotation: Rotation, camera: Intrinsics) -> Any:
+        """``state`` after the camera has turned; see ``asyncmde_sim.depth.turning.Turn``."""
+        ...
+
+    def turned_memory(self, memory: Any, rotation: Rotation, camera: Intrinsics) -> Any:
+        """The same for a memory that is not yet in the state."""
         ...
 
 

@@ -9,6 +9,7 @@ from asyncmde_sim.runtime.engines import Engines, LazyEngines
 from asyncmde_sim.runtime.latency import LatencyProfile, load_profile
 from asyncmde_sim.runtime.refresh import RefreshPolicy, parse_refresh
 from asyncmde_sim.runtime.sources import (
+    AsyncOdometrySource,
     AsyncSource,
     BlindSource,
     DelayedSource,
@@ -22,6 +23,7 @@ _BUILDERS: dict[str, Callable[[Engines, LatencyProfile, RefreshPolicy], DepthSou
     "foundation": lambda engines, profile, policy: SinglePathSource("slow", engines, profile),
     "fast": lambda engines, profile, policy: SinglePathSource("fast", engines, profile),
     "async": AsyncSource,
+    "async-odometry": AsyncOdometrySource,
     "blind": lambda engines, profile, policy: BlindSource(),
 }
 SOURCE_NAMES = tuple(_BUILDERS)
@@ -38,10 +40,12 @@ def make_source(
 
     Args:
         depth: ``oracle`` (true depth), ``foundation`` (slow path alone), ``fast`` (fast path alone, without
-            memory), ``async`` (both with the memory) or ``blind`` (nothing).
+            memory), ``async`` (both with the memory: the paper's system), ``async-odometry`` (the same, which
+            also knows how the camera has moved) or ``blind`` (nothing).
         device: Latency profile: a built-in name or the path of a JSON file. ``oracle`` and ``blind`` run on
             no device and take none of its time.
-        refresh: When the slow path of ``async`` starts: ``free`` or ``every-N``; no other source refreshes.
+        refresh: When the slow path of an asynchronous source starts: ``free`` or ``every-N``; no other
+            source refreshes.
         latency_ms: A constant, pipelined delay on top, for any source, milliseconds.
         weights: Name or folder of the networks' weights; None for those shipped.
 

@@ -9,12 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asyncmde_sim.runtime.engines import Engines
 from asyncmde_sim.runtime.latency import LatencyProfile
 from asyncmde_sim.runtime.refresh import RefreshPolicy
+from asyncmde_sim.runtime.reprojection import combine, reproject
 from asyncmde_sim.runtime.schedule import FrameQueue, PathName, Run, Schedule
-from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, SourceCounts
+from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, SourceCounts, View
 
 
 class EpisodeSeeds:
@@ -197,14 +199,17 @@ class AsyncSource:
         for event in self._schedule.advance(now_ns):
             run = event.run
             if run.path == "slow" and event.kind == "finish":
-                memory = self._engines.slow.memory(run.frame.image)
-                self._state = self._engines.fast.refreshed(self._state, memory)
+                self._land(run)
                 self._refresh = run
             elif run.path == "fast" and event.kind == "start":
                 self._in_flight = self._run_fast(run)
             elif run.path == "fast":
                 self._newest = self._in_flight
         return self._newest
+
+    def _land(self, run: Run) -> None:
+        memory = self._engines.slow.memory(run.frame.image)
+        self._state = self._engines.fast.refreshed(self._state, memory)
 
     def _run_fast(self, run: Run) -> Estimate:
         """Run and write back at once: until the run is done, only a refresh touches what it wrote."""
@@ -224,6 +229,75 @@ class AsyncSource:
         """Counts up to the last ``newest``; a dropped frame is one that the fast path never ran on."""
         fast, slow = self._schedule.counts("fast"), self._schedule.counts("slow")
         return SourceCounts(fast.seen, fast.dropped, fast_runs=fast.used, slow_runs=slow.used)
+
+
+class AsyncOdometrySource(AsyncSource):
+    """``AsyncSource`` that knows how the camera has moved: more than the paper's system.
+
+    The memory is turned with the camera before each fast run, and the depth that the slow path gave at the
+    last refresh is carried to the present view, where it is averaged with the fast path's. Turning and
+    carrying take no time of their own in simulation.
+
+    Args:
+        engines: The networks.
+        profile: Latencies.
+        policy: When the slow path starts.
+        turn: Whether the memory is turned.
+        carry: Whether the depth is carried.
+    """
+
+    def __init__(
+        self,
+        engines: Engines,
+        profile: LatencyProfile,
+        policy: RefreshPolicy,
+        turn: bool = True,
+        carry: bool = True,
+    ) -> None:
+        super().__init__(engines, profile, policy)
+        self._turn, self._carry = turn, carry
+
+    def _start_episode(self, seed: int | None) -> None:
+        super()._start_episode(seed)
+        self._landed: Any = None
+        self._seen_from: View | None = None
+        self._slow_depth: NDArray[np.float32] | None = None
+
+    def offer(self, frame: Frame) -> None:
+        """Take a frame at its capture time.
+
+        Raises:
+            ValueError: It does not say where it was taken from.
+        """
+        if frame.view is None:
+            raise ValueError(
+                "the depth source 'async-odometry' needs to know where each frame was taken from, but the "
+                "environment gives no info['T_odometry_camera'] or its camera is no pinhole: use 'async'"
+            )
+        super().offer(frame)
+
+    def _land(self, run: Run) -> None:
+        self._slow_depth, self._landed = self._engines.slow.depth_and_memory(run.frame.image)
+
+    def _run_fast(self, run: Run) -> Estimate:
+        fast, now, refresh = self._engines.fast, run.frame.view, self._refresh
+        assert now is not None and refresh is not None and refresh.frame.view is not None
+        assert self._slow_depth is not None
+        T_now_refresh = np.linalg.inv(now.pose) @ refresh.frame.view.pose
+        if self._seen_from is not None and self._turn:
+            rotation = self._seen_from.pose[:3, :3].T @ now.pose[:3, :3]
+            self._state = fast.turned(self._state, rotation, now.camera)
+        if self._landed is not None:
+            memory = self._landed
+            if self._turn:
+                memory = fast.turned_memory(memory, T_now_refresh[:3, :3].T, now.camera)
+            self._state = fast.refreshed(self._state, memory)
+        self._landed, self._seen_from = None, now
+        estimate = super()._run_fast(run)
+        if not self._carry:
+            return estimate
+        carried = reproject(self._slow_depth, T_now_refresh, now.camera)
+        return replace(estimate, depth=combine(estimate.depth, carried))
 
 
 class DelayedSource:

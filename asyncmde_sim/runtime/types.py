@@ -8,6 +8,26 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from asyncmde_sim.intrinsics import Intrinsics
+
+
+@dataclass(frozen=True)
+class View:
+    """Where an image was taken from.
+
+    Args:
+        pose: 4x4 ``T_odometry_camera``, camera x right, y down, z forward, in any frame that drifts little
+            within a second.
+        camera: The camera, for images of any size.
+    """
+
+    pose: NDArray[np.float64]
+    camera: Intrinsics
+
+    def __post_init__(self) -> None:
+        if self.pose.shape != (4, 4) or not np.isfinite(self.pose).all():
+            raise ValueError(f"pose is {self.pose.tolist()}, but a finite 4x4 matrix is needed")
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -17,11 +37,13 @@ class Frame:
         image: (H, W, 3) uint8.
         time_ns: Capture time.
         true_depth: (H, W) float32 metres, 0 for none; for the oracle and for scoring only.
+        view: Where it was taken from, as the robot's odometry says; None where it has none.
     """
 
     image: NDArray[np.uint8]
     time_ns: int
     true_depth: NDArray[np.float32] | None = None
+    view: View | None = None
 
 
 @dataclass(frozen=True)

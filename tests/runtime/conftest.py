@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.runtime import Frame, LatencyDistribution, LatencyProfile
+from asyncmde_sim.runtime.types import View
 
 
 def _map(value: float) -> np.ndarray:
@@ -50,6 +52,10 @@ class FakeSlow:
     def memory(self, image):
         return 10.0 * self.engines._number("slow", image)
 
+    def depth_and_memory(self, image):
+        memory = self.memory(image)
+        return _map(memory / 10 + 0.5), memory
+
 
 @dataclass
 class FakeFast:
@@ -65,6 +71,12 @@ class FakeFast:
 
     def refreshed(self, state, memory):
         return (memory, -1 if state is None else state[1])
+
+    def turned(self, state, rotation, camera):
+        return state
+
+    def turned_memory(self, memory, rotation, camera):
+        return memory
 
 
 @dataclass
@@ -98,11 +110,12 @@ def make_profile():
 
 @pytest.fixture
 def make_frames():
-    """Frames number 0, 1, ... at the given times, each with its number as true depth."""
+    """Frames number 0, 1, ... at the given times, each with its number as true depth, all from one place."""
+    view = View(np.eye(4), Intrinsics(2, 2, 1.0, 1.0, 0.5, 0.5))
 
     def make(times):
         return [
-            Frame(np.full((2, 2, 3), number, np.uint8), int(at), _map(number))
+            Frame(np.full((2, 2, 3), number, np.uint8), int(at), _map(number), view)
             for number, at in enumerate(times)
         ]
 

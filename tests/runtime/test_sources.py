@@ -10,15 +10,19 @@ import pytest
 
 from asyncmde_sim.runtime import SOURCE_NAMES, Estimate, Frame, SourceCounts, make_source
 from asyncmde_sim.runtime.refresh import EveryN, FreeRunning
+from asyncmde_sim.runtime.reprojection import combine
 from asyncmde_sim.runtime.sources import (
+    AsyncOdometrySource,
     AsyncSource,
     BlindSource,
     DelayedSource,
     OracleSource,
     SinglePathSource,
 )
+from asyncmde_sim.runtime.types import View
 
 STEP = 10
+ALL = ("oracle", "foundation", "fast", "async", "async-odometry", "every-3", "blind")
 
 
 def facts(estimate: Estimate | None):
@@ -42,6 +46,7 @@ def all_sources(make_engines, profile):
         "fast": SinglePathSource("fast", make_engines(), profile),
         "async": AsyncSource(make_engines(), profile, FreeRunning()),
         "every-3": AsyncSource(make_engines(), profile, EveryN(3)),
+        "async-odometry": AsyncOdometrySource(make_engines(), profile, FreeRunning()),
         "blind": BlindSource(),
     }
 
@@ -149,7 +154,9 @@ def test_law_3_fails_as_it_should_with_a_rarer_refresh(make_engines, make_profil
 
 
 @pytest.mark.parametrize("lag", [1, 4])
-@pytest.mark.parametrize("name", ["oracle", "foundation", "fast", "async", "every-3", "blind"])
+@pytest.mark.parametrize(
+    "name", ["oracle", "foundation", "fast", "async", "async-odometry", "every-3", "blind"]
+)
 def test_law_3_constant_latency_of_l_frames_delivers_what_it_had_l_frames_earlier(
     name, lag, make_engines, make_profile, make_frames, replay
 ):
@@ -182,7 +189,7 @@ def test_law_1_what_the_host_takes_changes_nothing(make_engines, make_profile, m
         assert [facts(quick[t]) for t in times] == [facts(tardy[t]) for t in times]
 
 
-@pytest.mark.parametrize("name", ["foundation", "fast", "async", "every-3", "oracle"])
+@pytest.mark.parametrize("name", ["foundation", "fast", "async", "async-odometry", "every-3", "oracle"])
 def test_asking_more_often_changes_nothing(name, make_engines, make_profile, make_frames, replay):
     profile = make_profile((3, 14), 8, (25, 61), 44)
     frames = make_frames(range(0, 300, STEP))
@@ -191,7 +198,7 @@ def test_asking_more_often_changes_nothing(name, make_engines, make_profile, mak
     assert all(facts(often[now]) == facts(seldom[now]) for now in seldom)
 
 
-@pytest.mark.parametrize("name", ["foundation", "fast", "async", "every-3"])
+@pytest.mark.parametrize("name", ["foundation", "fast", "async", "async-odometry", "every-3"])
 def test_law_1_nothing_is_there_before_its_time(name, make_engines, make_profile, make_frames, replay):
     profile = make_profile((3, 14), (8, 20), (25, 61), (44, 90))
     answers = replay(all_sources(make_engines, profile)[name], make_frames(range(0, 500, STEP)), range(600))
@@ -244,7 +251,35 @@ def test_a_refresh_that_lands_in_flight_overwrites_the_memory_but_not_the_estima
     assert [answers[t].memory_capture_ns for t in (11, 17, 26)] == [0, 0, 10]
 
 
-@pytest.mark.parametrize("name", ["oracle", "foundation", "fast", "async", "every-3", "blind"])
+@pytest.mark.parametrize("trial", range(20))
+def test_from_one_place_odometry_adds_the_depth_of_the_last_refresh_and_no_time(
+    trial, make_engines, make_profile, make_frames, replay
+):
+    rng = np.random.default_rng(trial)
+    profile = make_profile(*(tuple(int(v) for v in rng.integers(0, 40, 2)) for _ in range(4)))
+    frames = make_frames(np.cumsum(rng.integers(1, 20, 30)))
+    number = {f.time_ns: i for i, f in enumerate(frames)}
+    plain = replay(AsyncSource(make_engines(), profile, EveryN(4)), frames, range(400), trial)
+    posed = replay(AsyncOdometrySource(make_engines(), profile, EveryN(4)), frames, range(400), trial)
+    for now, estimate in plain.items():
+        if estimate is not None:
+            slow = np.full((2, 2), number[estimate.memory_capture_ns] + 0.5, np.float32)
+            estimate = replace(estimate, depth=combine(estimate.depth, slow))
+        assert facts(posed[now]) == facts(estimate)
+    assert any(a is not None and (a.depth != plain[t].depth).any() for t, a in posed.items())
+
+
+def test_odometry_needs_to_know_where_a_frame_was_taken(make_engines, make_profile, make_frames):
+    source = AsyncOdometrySource(make_engines(), make_profile(), FreeRunning())
+    with pytest.raises(ValueError, match=r"'async-odometry' needs to know where.*use 'async'"):
+        source.offer(replace(make_frames([0])[0], view=None))
+    with pytest.raises(ValueError, match="finite 4x4"):
+        View(np.full((4, 4), np.nan), make_frames([0])[0].view.camera)
+
+
+@pytest.mark.parametrize(
+    "name", ["oracle", "foundation", "fast", "async", "async-odometry", "every-3", "blind"]
+)
 def test_law_4_a_new_episode_starts_with_nothing(name, make_engines, make_profile, make_frames, replay):
     profile = make_profile((3, 14), 8, (25, 61), 44)
     frames = make_frames(range(0, 200, STEP))
@@ -300,7 +335,7 @@ def test_oracle_and_blind(make_frames, replay):
         OracleSource().offer(Frame(np.zeros((2, 2, 3), np.uint8), 0))
 
 
-@pytest.mark.parametrize("name", ["oracle", "foundation", "fast", "async", "blind"])
+@pytest.mark.parametrize("name", ["oracle", "foundation", "fast", "async", "async-odometry", "blind"])
 def test_time_only_moves_forwards(name, make_engines, make_profile, make_frames):
     early, late = make_frames([10, 20])
     source = all_sources(make_engines, make_profile())[name]
@@ -325,7 +360,7 @@ def test_every_named_source_can_be_made_and_pickled(name):
     [
         (
             {"depth": "lidar"},
-            r"unknown depth source 'lidar': there are oracle, foundation, fast, async, blind",
+            r"unknown depth source 'lidar': there are oracle, foundation, fast, async, async-odometry, blind",
         ),
         ({"device": "abacus"}, r"unknown device 'abacus': built in are ideal, .*rtx4090"),
         ({"device": "abacus", "depth": "oracle"}, r"unknown device 'abacus'"),
