@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from asyncmde_sim.depth import load_engines
-from asyncmde_sim.evaluation.ablations import memory_ablations
+from asyncmde_sim.evaluation.ablations import ablations, asynchronous_sources
 from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.depth_accuracy import (
     SOURCES,
@@ -40,6 +40,8 @@ from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import read_shards
 from asyncmde_sim.training.render import REGIMES, render_all, render_jobs
 
+ASYNCHRONOUS = ("async", "async-odometry")
+
 
 @dataclass(frozen=True)
 class EvaluateDepth:
@@ -55,8 +57,9 @@ class EvaluateDepth:
         scenes: Scenes of each environment.
         clips: Clips a scene; each is one refresh cycle.
         clip_folder: Where to keep the rendered clips for another run; nowhere by default.
-        ablation: Score also the fast path with a part of its memory switched off, as in the paper's ablation
-            (nothing is trained again): a memory of its own encoder, either gate alone.
+        ablation: Score also the asynchronous system with a part switched off (nothing is trained again): as
+            in the paper, a memory of its own encoder and either gate alone; and, where poses are known, the
+            memory turned with the camera or the slow path's depth carried along, each alone.
         plot: Picture of the accuracy by lag: PNG, PDF or SVG.
         json_file: File for the figures.
         seed: Seed of the clips.
@@ -86,12 +89,12 @@ class EvaluateDepth:
         """Score everything, print the tables, and write the figures."""
         engines = load_engines(self.weights)
         _ = engines.slow, engines.fast, engines.single
-        ablations = memory_ablations(engines.fast) if self.ablation else {}
+        asynchronous = asynchronous_sources(engines) | (ablations(engines) if self.ablation else {})
         figures: dict[str, dict] = {}
         with tempfile.TemporaryDirectory() as temporary:
             for group, sequences in self._groups(Path(temporary)):
                 scored = [
-                    score_sequence_by_lag(s, engines, self.interval, self.max_range_m, ablations)
+                    score_sequence_by_lag(s, engines, self.interval, self.max_range_m, asynchronous)
                     for s in track(list(sequences), group, console=Console(stderr=True))
                 ]
                 figures[group] = summarise(scored)
@@ -99,9 +102,9 @@ class EvaluateDepth:
         if self.plot:
             plot_lags(figures, self.plot)
         if self.json_file:
-            recoveries = [f["recovery"] for f in figures.values()]
             report = {
-                "recovery": sum(recoveries) / len(recoveries) if None not in recoveries else None,
+                "recovery": mean_recovery(figures, "async"),
+                "recovery_with_odometry": mean_recovery(figures, "async-odometry"),
                 "split": None if self.recordings else self.split,
                 "interval": self.interval,
                 "groups": figures,
@@ -127,7 +130,7 @@ class EvaluateDepth:
 
 
 def print_tables(figures: dict[str, dict]) -> None:
-    """Cycle averages of every source, then async and fast by lag."""
+    """Cycle averages of every source, then each asynchronous one and fast by lag."""
     console = Console(width=80)
     table = _table("cycle average", "δ1", "AbsRel", "scaled δ1", "AbsRel", "TAE", "drift", "recovery")
     for group, figure in figures.items():
@@ -137,15 +140,26 @@ def print_tables(figures: dict[str, dict]) -> None:
             numbers = [metric["delta1"], metric["abs_rel"], scaled["delta1"], scaled["abs_rel"]]
             numbers += [figure["tae"][source], figure["scale_drift"][source]]
             shown = ["" if n is None else f"{n:.3f}" for n in numbers]
-            recovery = figure["recovery"] if source == "async" else None
+            recovery = figure["recovery"].get(source)
             table.add_row(source, *shown, "" if recovery is None else f"{recovery:.0%}")
         table.add_section()
     console.print(table)
-    lags = _table("δ1 at lag", *SOURCES, "async - fast", "95 % interval")
+    for source in ASYNCHRONOUS:
+        _print_by_lag(console, source, {g: f for g, f in figures.items() if source in f["gain_by_lag"]})
+
+
+def mean_recovery(figures: Mapping[str, dict], source: str) -> float | None:
+    """Mean of the groups' recoveries, None if one has none."""
+    recoveries = [figure["recovery"].get(source) for figure in figures.values()]
+    return None if None in recoveries else sum(recoveries) / len(recoveries)
+
+
+def _print_by_lag(console: Console, source: str, figures: Mapping[str, dict]) -> None:
+    lags = _table("δ1 at lag", *SOURCES, source, "above fast", "95 % interval")
     for group, figure in figures.items():
         lags.add_row(f"[bold]{escape(group)}")
-        for lag, gain in enumerate(figure["gain_by_lag"]):
-            shown = [f"{figure['delta1_by_lag'][source][lag]:.3f}" for source in SOURCES]
+        for lag, gain in enumerate(figure["gain_by_lag"][source]):
+            shown = [f"{figure['delta1_by_lag'][s][lag]:.3f}" for s in (*SOURCES, source)]
             many = figure["sequences"] > 1
             interval = f"{gain['low']:+.3f} to {gain['high']:+.3f}" if many else "one sequence"
             lags.add_row(str(lag), *shown, f"{gain['mean']:+.3f}", interval)

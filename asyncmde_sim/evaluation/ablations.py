@@ -1,4 +1,4 @@
-"""The paper's ablation of the memory: the trained fast path with a part of it switched off.
+"""The asynchronous source with a part of it switched off, or taken from elsewhere.
 
 Nothing is trained again for it, so a row says what the trained network owes to the part, and no more.
 """
@@ -8,31 +8,40 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from asyncmde_sim.depth.engines import TorchFastEngine, fast_precision
+from asyncmde_sim.depth.engines import Engines, Memory, TorchFastEngine, TorchSlowEngine, fast_precision
 from asyncmde_sim.depth.images import network_input
-from asyncmde_sim.runtime.engines import FastEngine, Image
+from asyncmde_sim.runtime.engines import FastEngine, Image, SingleEngine, SlowEngine
+from asyncmde_sim.runtime.latency import load_profile
+from asyncmde_sim.runtime.refresh import RefreshPolicy
+from asyncmde_sim.runtime.sources import AsyncOdometrySource, AsyncSource
+
+Variant = Callable[[RefreshPolicy], AsyncSource]
+"""Makes a source that takes no time."""
 
 
 @dataclass(frozen=True)
-class Ablation:
-    """A fast path and where its memory comes from.
+class ChosenEngines:
+    """Engines put together by hand."""
 
-    Args:
-        fast: The fast path.
-        own_memory: Gives the memory of an image in place of the slow path.
-    """
-
+    slow: SlowEngine
     fast: FastEngine
-    own_memory: Callable[[Image], Any] | None = None
+    single: SingleEngine
 
-    def refreshed(self, state: Any, memory: Any, image: Image) -> Any:
-        """``state`` (None: nothing yet) after a refresh, whose ``memory`` the slow path made of ``image``."""
-        return self.fast.refreshed(state, self.own_memory(image) if self.own_memory else memory)
+
+@dataclass(frozen=True)
+class EncoderSeededEngine(TorchSlowEngine):
+    """A slow path whose memory the encoder of the fast path makes."""
+
+    fast: TorchFastEngine
+
+    def memory(self, image: Image) -> Memory:
+        """The encoder's features of one image."""
+        return encoder_memory(self.fast, image)
 
 
 def level1_gate(trust1: Tensor, trust4: Tensor) -> Tensor:
@@ -45,17 +54,33 @@ def level4_gate(trust1: Tensor, trust4: Tensor) -> Tensor:
     return trust4
 
 
-def memory_ablations(fast: TorchFastEngine) -> dict[str, Ablation]:
-    """The rows of the paper's table between the fast path alone and all of it."""
+def asynchronous_sources(engines: Engines) -> dict[str, Variant]:
+    """The paper's system, and ours that knows how the camera moves."""
+    ideal = load_profile("ideal")
     return {
-        "own memory": Ablation(fast, lambda image: encoder_memory(fast, image)),
-        "gate 1": Ablation(_with_gates(fast, level1_gate)),
-        "gate 4": Ablation(_with_gates(fast, level4_gate)),
+        "async": partial(AsyncSource, engines, ideal),
+        "async-odometry": partial(AsyncOdometrySource, engines, ideal),
+    }
+
+
+def ablations(engines: Engines) -> dict[str, Variant]:
+    """The rows of the paper's table between the fast path alone and all of it, and the two parts of ours."""
+    slow, fast, single, ideal = engines.slow, engines.fast, engines.single, load_profile("ideal")
+    seeded = EncoderSeededEngine(slow.model, slow.size, fast)
+    gates = {"gate 1": level1_gate, "gate 4": level4_gate}
+    return {
+        "own memory": partial(AsyncSource, ChosenEngines(seeded, fast, single), ideal),
+        **{
+            name: partial(AsyncSource, ChosenEngines(slow, with_gates(fast, combine), single), ideal)
+            for name, combine in gates.items()
+        },
+        "turned memory": partial(AsyncOdometrySource, engines, ideal, carry=False),
+        "carried depth": partial(AsyncOdometrySource, engines, ideal, turn=False),
     }
 
 
 @torch.inference_mode()
-def encoder_memory(fast: TorchFastEngine, image: Image) -> tuple[Tensor, ...]:
+def encoder_memory(fast: TorchFastEngine, image: Image) -> Memory:
     """A memory seeded by the fast path's own encoder."""
     features = fast.model.encoder(network_input(image, fast.size))
     with fast_precision():
@@ -63,7 +88,8 @@ def encoder_memory(fast: TorchFastEngine, image: Image) -> tuple[Tensor, ...]:
     return tuple(m.float() for m in memory)
 
 
-def _with_gates(fast: TorchFastEngine, combine: Callable[[Tensor, Tensor], Tensor]) -> TorchFastEngine:
+def with_gates(fast: TorchFastEngine, combine: Callable[[Tensor, Tensor], Tensor]) -> TorchFastEngine:
+    """A copy of the engine whose two gates are combined in another way."""
     model = copy.deepcopy(fast.model)
     model.smu.combine = combine
     return replace(fast, model=model)

@@ -9,23 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from asyncmde_sim.evaluation.ablations import Ablation
-from asyncmde_sim.evaluation.frames import recorded_camera
+from asyncmde_sim.evaluation.ablations import Variant
+from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.metrics.depth import Alignment, DepthScores, scale_error, score_frames
 from asyncmde_sim.metrics.statistics import paired_bootstrap
 from asyncmde_sim.metrics.temporal import SeenAgain, alignment_error, seen_both_ways
 from asyncmde_sim.recordings import Recording, UnreadableFrameError
 from asyncmde_sim.runtime.engines import Engines
+from asyncmde_sim.runtime.refresh import EveryN
+from asyncmde_sim.runtime.sources import AsyncOdometrySource
+from asyncmde_sim.runtime.types import Frame, View
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import Clips
 
-SOURCES = ("foundation", "fast", "async")
+SOURCES = ("foundation", "fast")
+"""Beside them there is at least ``async``."""
 ALIGNMENTS: tuple[Alignment, ...] = ("none", "sequence", "frame")
 MEASURES = tuple(field.name for field in fields(DepthScores))
 MAX_WIDTH_PX = 320
@@ -42,13 +45,13 @@ class DepthSequence:
         images: T images (H, W, 3) uint8.
         depths: T true depths (H, W) float32 metres, 0 for none.
         poses: T poses 4x4 ``T_world_camera``, None where unknown.
-        camera_matrix: 3x3, pixel centres at integer coordinates.
+        camera: Of images and depth.
     """
 
     images: Sequence[NDArray[np.uint8]]
     depths: Sequence[NDArray[np.float32]]
     poses: Sequence[Array | None]
-    camera_matrix: Array
+    camera: Intrinsics
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,10 @@ class SequenceScores:
 
 def clip_sequences(shards: Iterable[Clips], camera: Camera) -> Iterator[DepthSequence]:
     """Each rendered clip as a sequence."""
-    matrix = recorded_camera(camera).matrix
     for shard in shards:
         for images, depths, poses in zip(shard.images, shard.depth, shard.poses, strict=True):
-            yield DepthSequence(images, depths.astype(np.float32), list(poses), matrix)
+            size = depths.shape[:0:-1]
+            yield DepthSequence(images, depths.astype(np.float32), list(poses), camera.pinhole.resized(*size))
 
 
 def recorded_sequence(
@@ -102,8 +105,9 @@ def recorded_sequence(
         poses.append(frame.T_world_camera)
     if not images:
         raise ValueError(f"recording {recording.name!r} has no frame that can be read: check the folder")
-    matrix = np.diag([1 / stride, 1 / stride, 1]) @ recording.camera.matrix
-    return DepthSequence(images, depths, poses, matrix)
+    full = recording.camera
+    camera = Intrinsics(*depths[0].shape[::-1], *(v / stride for v in (full.fx, full.fy, full.cx, full.cy)))
+    return DepthSequence(images, depths, poses, camera)
 
 
 def score_sequence_by_lag(
@@ -111,7 +115,7 @@ def score_sequence_by_lag(
     engines: Engines,
     interval: int,
     max_range_m: float,
-    ablations: Mapping[str, Ablation] | None = None,
+    asynchronous: Mapping[str, Variant],
 ) -> SequenceScores:
     """Run all sources over a sequence, with a refresh at every ``interval``-th frame, and score them.
 
@@ -120,11 +124,12 @@ def score_sequence_by_lag(
         engines: The networks.
         interval: Frames from one refresh to the next, 1 or more.
         max_range_m: True depth at or beyond it does not count.
-        ablations: More sources beside ``SOURCES``, by name.
+        asynchronous: The sources beside ``SOURCES``, by name. One that needs poses is left out where they
+            are not all known.
     """
     if interval < 1:
         raise ValueError(f"interval is {interval}, but a refresh needs at least 1 frame")
-    estimates = _estimates(sequence, engines, interval, ablations or {})
+    estimates = _estimates(sequence, engines, interval, asynchronous)
     truths = sequence.depths
     seen = _seen_again(sequence, max_range_m)
     return SequenceScores(
@@ -146,9 +151,9 @@ def score_sequence_by_lag(
 def summarise(sequences: Sequence[SequenceScores]) -> dict[str, object]:
     """What a table and a JSON file say: averages over the refresh cycle, and by lag.
 
-    A cycle average is the mean of the means at each lag. Recovery is (async - fast) / (foundation - fast) of
-    delta1 without alignment, None where foundation is not above fast. ``gain_by_lag`` is async - fast of
-    delta1 with its 95 % interval, paired by sequence (bootstrap).
+    A cycle average is the mean of the means at each lag. The recovery of an asynchronous source is
+    (source - fast) / (foundation - fast) of delta1 without alignment, None where foundation is not above
+    fast. ``gain_by_lag`` is source - fast of delta1 with its 95 % interval, paired by sequence (bootstrap).
 
     Raises:
         ValueError: There are no sequences.
@@ -163,6 +168,7 @@ def summarise(sequences: Sequence[SequenceScores]) -> dict[str, object]:
         return np.stack([np.nanmean(scores[lags == lag], axis=0) for lag in cycle])
 
     sources = list(sequences[0].scores)
+    asynchronous = [source for source in sources if source not in SOURCES]
     tables = {source: by_lag(source) for source in sources}
     mean = {source: table.mean(axis=0) for source, table in tables.items()}
     delta1 = {source: float(mean[source][0, 2]) for source in sources}
@@ -172,7 +178,9 @@ def summarise(sequences: Sequence[SequenceScores]) -> dict[str, object]:
         "frames": len(lags),
         "delta1": delta1,
         "abs_rel": {source: float(mean[source][0, 0]) for source in sources},
-        "recovery": (delta1["async"] - delta1["fast"]) / gap if gap > 0 else None,
+        "recovery": {
+            source: (delta1[source] - delta1["fast"]) / gap if gap > 0 else None for source in asynchronous
+        },
         "scores": {
             source: {
                 alignment: dict(zip(MEASURES, mean[source][i].tolist(), strict=True))
@@ -186,23 +194,24 @@ def summarise(sequences: Sequence[SequenceScores]) -> dict[str, object]:
         },
         "delta1_by_lag": {source: tables[source][:, 0, 2].round(4).tolist() for source in sources},
         "abs_rel_by_lag": {source: tables[source][:, 0, 0].round(4).tolist() for source in sources},
-        "gain_by_lag": [_gain(sequences, lag) for lag in cycle],
+        "gain_by_lag": {source: [_gain(sequences, source, lag) for lag in cycle] for source in asynchronous},
     }
 
 
 def _estimates(
-    sequence: DepthSequence, engines: Engines, interval: int, ablations: Mapping[str, Ablation]
+    sequence: DepthSequence, engines: Engines, interval: int, asynchronous: Mapping[str, Variant]
 ) -> dict[str, list[NDArray[np.float32]]]:
-    estimates: dict[str, list[NDArray[np.float32]]] = {source: [] for source in (*SOURCES, *ablations)}
-    remembering = {"async": Ablation(engines.fast), **ablations}
-    states: dict[str, Any] = dict.fromkeys(remembering)
-    for index, image in enumerate(sequence.images):
-        memory = engines.slow.memory(image) if index % interval == 0 else None
-        for name, variant in remembering.items():
-            if memory is not None:
-                states[name] = variant.refreshed(states[name], memory, image)
-            depth, states[name], _ = variant.fast.run(image, states[name])
-            estimates[name].append(depth)
+    posed = all(pose is not None for pose in sequence.poses)
+    sources = {name: make(EveryN(interval)) for name, make in asynchronous.items()}
+    sources = {n: s for n, s in sources.items() if posed or not isinstance(s, AsyncOdometrySource)}
+    estimates: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (*SOURCES, *sources)}
+    for index, (image, pose) in enumerate(zip(sequence.images, sequence.poses, strict=True)):
+        frame = Frame(image, index, view=None if pose is None else View(pose, sequence.camera))
+        for name, source in sources.items():
+            source.offer(frame)
+            estimate = source.newest(index)
+            assert estimate is not None
+            estimates[name].append(estimate.depth)
         estimates["foundation"].append(engines.slow.run(image))
         estimates["fast"].append(engines.single.run(image))
     return estimates
@@ -225,7 +234,7 @@ def _seen_again(sequence: DepthSequence, max_range_m: float) -> list[tuple[SeenA
     return [
         None
         if a is None or b is None
-        else seen_both_ways(truths, (a, b), sequence.camera_matrix, max_range_m)
+        else seen_both_ways(truths, (a, b), sequence.camera.matrix, max_range_m)
         for truths, (a, b) in pairs
     ]
 
@@ -239,11 +248,11 @@ def _mean_tae(
     return float("nan") if mean is None else mean
 
 
-def _gain(sequences: Sequence[SequenceScores], lag: int) -> dict[str, float]:
+def _gain(sequences: Sequence[SequenceScores], source: str, lag: int) -> dict[str, float]:
     pairs = []
     for s in sequences:
         at = s.lags == lag
-        means = [np.nanmean(s.scores[source][at, 0, 2]) for source in ("async", "fast") if at.any()]
+        means = [np.nanmean(s.scores[one][at, 0, 2]) for one in (source, "fast") if at.any()]
         if len(means) == 2 and np.isfinite(means).all():
             pairs.append(means)
     return {k: round(v, 4) for k, v in asdict(paired_bootstrap(*np.array(pairs).T)).items()}

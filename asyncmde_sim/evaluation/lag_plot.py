@@ -9,7 +9,12 @@ from typing import Any
 from asyncmde_sim.depth.weights import write_whole
 
 FORMATS = (".png", ".pdf", ".svg")
-LABELS = {"foundation": "slow path on every frame", "async": "async", "fast": "fast path without memory"}
+LABELS = {
+    "foundation": "slow path on every frame",
+    "async-odometry": "async-odometry",
+    "async": "async",
+    "fast": "fast path without memory",
+}
 
 
 def check_plot(file: Path) -> None:
@@ -41,9 +46,10 @@ def plot_lags(figures: Mapping[str, Mapping[str, Any]], file: Path) -> None:
     figure = Figure(figsize=(4 * len(figures), 3.2), layout="constrained")
     panels = figure.subplots(1, len(figures), squeeze=False)[0]
     for panel, (group, summary) in zip(panels, figures.items(), strict=True):
-        for source, label in LABELS.items():
-            values = summary["delta1_by_lag"][source]
-            panel.plot(range(len(values)), values, marker="o", markersize=3, label=label)
+        for number, (source, label) in enumerate(LABELS.items()):
+            values = summary["delta1_by_lag"].get(source, [])
+            if values:
+                panel.plot(values, f"C{number}o-", markersize=3, label=label)
         panel.set(title=group, xlabel="frames since the refresh")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("δ1, no alignment")
