@@ -56,7 +56,9 @@ def make_environment(
     from asyncmde_sim.envs.depth_wrapper import DepthWrapper
     from asyncmde_sim.runtime import make_source
 
-    return DepthWrapper(env, make_source(depth, device, refresh, latency_ms, weights))
+    camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
+    focal = camera.focal_px / camera.width
+    return DepthWrapper(env, make_source(depth, device, refresh, latency_ms, weights, focal))
 
 
 def register_environments() -> None:

@@ -23,11 +23,13 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from asyncmde_sim.depth import load_engines
+from asyncmde_sim.depth.engines import Engines
 from asyncmde_sim.evaluation.ablations import ablations, asynchronous_sources
 from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.depth_accuracy import (
     SOURCES,
     DepthSequence,
+    SequenceScores,
     clip_sequences,
     recorded_sequence,
     score_sequence_by_lag,
@@ -35,6 +37,7 @@ from asyncmde_sim.evaluation.depth_accuracy import (
 )
 from asyncmde_sim.evaluation.lag_plot import check_plot, plot_lags
 from asyncmde_sim.evaluation.records import write_json
+from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.recordings import open_recording
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import read_shards
@@ -87,17 +90,13 @@ class EvaluateDepth:
 
     def run(self) -> None:
         """Score everything, print the tables, and write the figures."""
-        engines = load_engines(self.weights)
-        _ = engines.slow, engines.fast, engines.single
-        asynchronous = asynchronous_sources(engines) | (ablations(engines) if self.ablation else {})
+        self._engines(Camera().pinhole)
         figures: dict[str, dict] = {}
         with tempfile.TemporaryDirectory() as temporary:
             for group, sequences in self._groups(Path(temporary)):
-                scored = [
-                    score_sequence_by_lag(s, engines, self.interval, self.max_range_m, asynchronous)
-                    for s in track(list(sequences), group, console=Console(stderr=True))
-                ]
-                figures[group] = summarise(scored)
+                figures[group] = summarise(
+                    [self._scored(s) for s in track(list(sequences), group, console=Console(stderr=True))]
+                )
         print_tables(figures)
         if self.plot:
             plot_lags(figures, self.plot)
@@ -110,6 +109,16 @@ class EvaluateDepth:
                 "groups": figures,
             }
             write_json(report, self.json_file)
+
+    def _engines(self, camera: Intrinsics) -> Engines:
+        engines = load_engines(self.weights, camera.fx / camera.width)
+        _ = engines.slow, engines.fast, engines.single
+        return engines
+
+    def _scored(self, sequence: DepthSequence) -> SequenceScores:
+        engines = self._engines(sequence.camera)
+        asynchronous = asynchronous_sources(engines) | (ablations(engines) if self.ablation else {})
+        return score_sequence_by_lag(sequence, engines, self.interval, self.max_range_m, asynchronous)
 
     def _groups(self, temporary: Path) -> Iterator[tuple[str, Iterator[DepthSequence]]]:
         if self.recordings:

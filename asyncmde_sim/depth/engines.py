@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -51,16 +52,16 @@ def cast_once(*modules: nn.Module) -> None:
                 layer.to(torch.bfloat16)
 
 
-def _at_image_size(depth: Tensor, image: Image) -> Depth:
-    """One map (1, h, w) as (H, W) at the image's size."""
-    return resize(depth[:, None], image.shape[:2])[0, 0].numpy()
+def _at_image_size(depth: Tensor, image: Image, scale: float) -> Depth:
+    """One map (1, h, w) as (H, W) at the image's size, in metres for the image's camera."""
+    return (scale * resize(depth[:, None], image.shape[:2])[0, 0]).numpy()
 
 
-def _estimate(model: Callable[[Tensor], Tensor], image: Image, size: tuple[int, int]) -> Depth:
+def _estimate(model: Callable[[Tensor], Tensor], image: Image, size: tuple[int, int], scale: float) -> Depth:
     """Depth (H, W) that a network without state gives for one image (H, W, 3)."""
     with fast_precision():
         depth = model(network_input(image, size))
-    return _at_image_size(depth, image)
+    return _at_image_size(depth, image, scale)
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,12 @@ class TorchSlowEngine:
     Args:
         model: A slow path that gives metric depth.
         size: Height and width of its input, pixels.
+        scale: Factor on its depth, for a camera of another focal length than it was trained on.
     """
 
     model: SlowPath
     size: tuple[int, int]
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.model.decoder.depth_type != "metric":
@@ -85,7 +88,7 @@ class TorchSlowEngine:
     @torch.inference_mode()
     def run(self, image: Image) -> Depth:
         """Depth (H, W) of one image (H, W, 3)."""
-        return _estimate(self.model, image, self.size)
+        return _estimate(self.model, image, self.size, self.scale)
 
     @torch.inference_mode()
     def memory(self, image: Image) -> Memory:
@@ -100,7 +103,7 @@ class TorchSlowEngine:
         with fast_precision():
             features = self.model.features(network_input(image, self.size))
             depth = self.model.decoder(features, self.size)
-        return _at_image_size(depth, image), tuple(f.float() for f in features)
+        return _at_image_size(depth, image, self.scale), tuple(f.float() for f in features)
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ class TorchFastEngine:
 
     model: FastPath
     size: tuple[int, int]
+    scale: float = 1.0
 
     @torch.inference_mode()
     def run(self, image: Image, state: MemoryState) -> tuple[Depth, MemoryState, NDArray[np.float32]]:
@@ -117,7 +121,14 @@ class TorchFastEngine:
         with fast_precision():
             state, trust = self.model.smu(levels, state)
             depth = self.model.decoder(state.memory, self.size)
-        return _at_image_size(depth, image), state, trust[0, 0].float().numpy()
+        return _at_image_size(depth, image, self.scale), state, trust[0, 0].float().numpy()
+
+    @torch.inference_mode()
+    def remember(self, image: Image, state: MemoryState) -> MemoryState:
+        """The next state alone, for a fraction of the work."""
+        levels = self.model.encoder(network_input(image, self.size))
+        with fast_precision():
+            return self.model.smu(levels, state)[0]
 
     @staticmethod
     def refreshed(state: MemoryState | None, memory: Memory) -> MemoryState:
@@ -144,11 +155,12 @@ class TorchSingleEngine:
 
     model: FastPathWithoutMemory
     size: tuple[int, int]
+    scale: float = 1.0
 
     @torch.inference_mode()
     def run(self, image: Image) -> Depth:
         """Depth (H, W) of one image (H, W, 3)."""
-        return _estimate(self.model, image, self.size)
+        return _estimate(self.model, image, self.size, self.scale)
 
 
 @dataclass(frozen=True)
@@ -158,9 +170,21 @@ class Engines:
     Args:
         weights: Name of shipped weights, a folder of ours, or (slow path only) the Hugging Face name or
             folder of a transformers Depth Anything model; None is the default weights.
+        focal: Focal length of the camera whose images they see, as a share of the image's width; None is
+            that of our weights. A thing looks as large at twice the distance through twice the focal length,
+            so the depth of our networks is scaled by the ratio (Metric3D, arXiv 2307.10984, its canonical
+            camera). A Depth Anything model is left as it is.
+
+    Raises:
+        ValueError: ``focal`` is not positive.
     """
 
     weights: str | None
+    focal: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.focal is not None and not (math.isfinite(self.focal) and self.focal > 0):
+            raise ValueError(f"focal is {self.focal} of the image's width, but it must be positive")
 
     @cached_property
     def folder(self) -> Path:
@@ -184,12 +208,17 @@ class Engines:
         return config.height, config.width
 
     @cached_property
+    def scale(self) -> float:
+        """Factor on the depth of our networks."""
+        return 1.0 if self.focal is None else self.focal / read_config(self.folder).focal
+
+    @cached_property
     def slow(self) -> TorchSlowEngine:
         """The slow path's engine: ours, or a Depth Anything model."""
         if self.weights is None or is_ours(self.weights):
             model = load_network("slow", self.folder)
             cast_once(model)
-            return TorchSlowEngine(model, self.size)
+            return TorchSlowEngine(model, self.size, self.scale)
         model = load_depth_anything(self.weights)
         return TorchSlowEngine(model, (12 * model.patch_size, 16 * model.patch_size))
 
@@ -198,15 +227,15 @@ class Engines:
         """The fast path's engine."""
         model = load_network("fast", self.folder)
         cast_once(model.smu, model.decoder)
-        return TorchFastEngine(model, self.size)
+        return TorchFastEngine(model, self.size, self.scale)
 
     @cached_property
     def single(self) -> TorchSingleEngine:
         """The engine of the fast path without memory."""
         model = load_network("fast-only", self.folder)
         cast_once(model)
-        return TorchSingleEngine(model, self.size)
+        return TorchSingleEngine(model, self.size, self.scale)
 
 
-load_engines: Callable[[str | None], Engines] = lru_cache(maxsize=4)(Engines)
-"""The engines of a set of weights, kept for the process."""
+load_engines = lru_cache(maxsize=4)(Engines)
+"""The engines of a set of weights for a camera, kept for the process."""

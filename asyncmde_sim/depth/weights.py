@@ -39,19 +39,22 @@ class WeightsConfig:
         height: Image height of the networks' input, pixels.
         width: Image width of the networks' input, pixels.
         max_depth_m: Largest depth that they give.
+        focal: Focal length of the camera that they were trained on, as a share of its image's width.
     """
 
     name: str
     height: int = 168
     width: int = 224
     max_depth_m: float = 20.0
+    focal: float = 0.5
 
     def __post_init__(self) -> None:
         for key in ("height", "width"):
             if getattr(self, key) < 32:
                 raise ValueError(f"{key} is {getattr(self, key)}, but the networks need at least 32 px")
-        if not self.max_depth_m > 0:
-            raise ValueError(f"max_depth_m is {self.max_depth_m}, but it must be positive")
+        for key in ("max_depth_m", "focal"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"{key} is {getattr(self, key)}, but it must be positive")
 
 
 def find_weights(name_or_folder: str | None) -> Path:

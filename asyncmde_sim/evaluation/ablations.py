@@ -33,7 +33,7 @@ class ChosenEngines:
     single: SingleEngine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EncoderSeededEngine(TorchSlowEngine):
     """A slow path whose memory the encoder of the fast path makes."""
 
@@ -66,7 +66,7 @@ def asynchronous_sources(engines: Engines) -> dict[str, Variant]:
 def ablations(engines: Engines) -> dict[str, Variant]:
     """The rows of the paper's table between the fast path alone and all of it, and the two parts of ours."""
     slow, fast, single, ideal = engines.slow, engines.fast, engines.single, load_profile("ideal")
-    seeded = EncoderSeededEngine(slow.model, slow.size, fast)
+    seeded = EncoderSeededEngine(slow.model, slow.size, slow.scale, fast=fast)
     gates = {"gate 1": level1_gate, "gate 4": level4_gate}
     return {
         "own memory": partial(AsyncSource, ChosenEngines(seeded, fast, single), ideal),

@@ -19,10 +19,13 @@ class RolloutConfig:
     Args:
         env: Environment: IndoorStatic-v0, IndoorDynamic-v0 or ExtremeMotion-v0.
         depth: Depth source: oracle (true depth), foundation (slow path alone), fast (fast path alone),
-            async (both, joined by the memory) or blind (none).
+            async (both, joined by the memory: the paper's system), async-odometry (the same, which knows how
+            the camera has moved), async-catch-up (frames replayed into a refresh when it lands) or blind
+            (none).
         device: Whose latencies to charge: a built-in profile (ideal, rtx4090, orin-trt, orin-torch,
             orin-torch-contended) or a JSON file.
-        refresh: When the slow path starts again: free (as soon as it is done) or every-N frames.
+        refresh: When the slow path starts again: free (as soon as it is done), every-N frames, or turned-D:
+            when the camera has turned by D degrees.
         latency_ms: Constant latency added to every estimate, milliseconds.
         weights: Folder of trained weights; the shipped ones if none is given.
         agent: Who steers.

@@ -38,6 +38,10 @@ class FastEngine(Protocol):
         """Depth (H, W) float32 m, the next state, and the trust T (h, w) float32 of level 1."""
         ...
 
+    def remember(self, image: Image, state: Any) -> Any:
+        """The next state alone; nothing is decoded."""
+        ...
+
     def refreshed(self, state: Any, memory: Any) -> Any:
         """``state`` (None: nothing yet) with its memory overwritten by ``memory``."""
         ...
@@ -77,17 +81,19 @@ class LazyEngines:
 
     Args:
         weights: Name or folder for ``asyncmde_sim.depth.load_engines``; None for the weights shipped.
+        focal: Focal length of the camera as a share of the image's width; None for that of the weights.
     """
 
-    def __init__(self, weights: str | None = None) -> None:
+    def __init__(self, weights: str | None = None, focal: float | None = None) -> None:
         self._weights = weights
+        self._focal = focal
         self._loaded: Engines | None = None
 
     def _load(self) -> Engines:
         if self._loaded is None:
             from asyncmde_sim.depth import load_engines
 
-            self._loaded = load_engines(self._weights)
+            self._loaded = load_engines(self._weights, self._focal)
         return self._loaded
 
     @property

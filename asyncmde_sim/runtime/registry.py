@@ -12,6 +12,7 @@ from asyncmde_sim.runtime.sources import (
     AsyncOdometrySource,
     AsyncSource,
     BlindSource,
+    CatchUpSource,
     DelayedSource,
     OracleSource,
     SinglePathSource,
@@ -24,6 +25,7 @@ _BUILDERS: dict[str, Callable[[Engines, LatencyProfile, RefreshPolicy], DepthSou
     "fast": lambda engines, profile, policy: SinglePathSource("fast", engines, profile),
     "async": AsyncSource,
     "async-odometry": AsyncOdometrySource,
+    "async-catch-up": CatchUpSource,
     "blind": lambda engines, profile, policy: BlindSource(),
 }
 SOURCE_NAMES = tuple(_BUILDERS)
@@ -35,19 +37,22 @@ def make_source(
     refresh: str = "free",
     latency_ms: float = 0.0,
     weights: str | None = None,
+    focal: float | None = None,
 ) -> DepthSource:
     """A depth source by name. Networks are loaded at its first ``reset``.
 
     Args:
         depth: ``oracle`` (true depth), ``foundation`` (slow path alone), ``fast`` (fast path alone, without
             memory), ``async`` (both with the memory: the paper's system), ``async-odometry`` (the same, which
-            also knows how the camera has moved) or ``blind`` (nothing).
+            also knows how the camera has moved), ``async-catch-up`` (the paper's, with the frames since a
+            refresh replayed when it lands) or ``blind`` (nothing).
         device: Latency profile: a built-in name or the path of a JSON file. ``oracle`` and ``blind`` run on
             no device and take none of its time.
-        refresh: When the slow path of an asynchronous source starts: ``free`` or ``every-N``; no other
-            source refreshes.
+        refresh: When the slow path of an asynchronous source starts: ``free``, ``every-N`` or
+            ``turned-D``; no other source refreshes.
         latency_ms: A constant, pipelined delay on top, for any source, milliseconds.
         weights: Name or folder of the networks' weights; None for those shipped.
+        focal: Focal length of the camera as a share of the image's width; None for that of the weights.
 
     Raises:
         ValueError: One of these does not exist or is out of bounds; every one is checked for every source.
@@ -56,6 +61,6 @@ def make_source(
         raise ValueError(f"unknown depth source {depth!r}: there are {', '.join(SOURCE_NAMES)}")
     if not (math.isfinite(latency_ms) and latency_ms >= 0):
         raise ValueError(f"latency_ms is {latency_ms}, but a delay is finite and 0 ms or more")
-    source = _BUILDERS[depth](LazyEngines(weights), load_profile(device), parse_refresh(refresh))
+    source = _BUILDERS[depth](LazyEngines(weights, focal), load_profile(device), parse_refresh(refresh))
     latency_ns = round(latency_ms * 1e6)
     return DelayedSource(source, latency_ns) if latency_ns else source

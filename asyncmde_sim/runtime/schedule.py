@@ -170,7 +170,7 @@ class Schedule:
         }
         self._needs_memory = len(self._paths) == 2
         self._newest_index = -1
-        self._last_slow_index: int | None = None
+        self._last_slow: tuple[int, Frame] | None = None
 
     def arrive(self, frame: Frame) -> None:
         """Queue a frame; it arrives at its capture time. Times must increase."""
@@ -214,10 +214,20 @@ class Schedule:
             return False
         if path.name == "fast":
             return not self._needs_memory
-        if not self._policy.due(RefreshView(self._newest_index, self._last_slow_index)):
+        if not self._policy.due(self._refresh_view(path.waiting)):
             return False
-        self._last_slow_index = self._newest_index
+        self._last_slow = self._newest_index, path.waiting
         return True
+
+    def _refresh_view(self, newest: Frame) -> RefreshView:
+        if self._last_slow is None:
+            return RefreshView(self._newest_index, None)
+        index, frame = self._last_slow
+        turned = None
+        if newest.view is not None and frame.view is not None:
+            cosine = (np.sum(newest.view.pose[:3, :3] * frame.view.pose[:3, :3]) - 1) / 2
+            turned = float(np.arccos(np.clip(cosine, -1, 1)))
+        return RefreshView(self._newest_index, index, turned)
 
     def _other_runs(self, path: _Path) -> bool:
         return any(other is not path and other.running is not None for other in self._paths.values())

@@ -231,6 +231,32 @@ class AsyncSource:
         return SourceCounts(fast.seen, fast.dropped, fast_runs=fast.used, slow_runs=slow.used)
 
 
+class CatchUpSource(AsyncSource):
+    """``AsyncSource`` that brings a refresh from its own frame to the present when it lands.
+
+    The frames that the fast path has seen since then are run again, without decoding, from the state it had
+    at the refresh's frame, so a refresh that has landed is as if it had taken no time. In simulation the
+    replay takes none either.
+    """
+
+    def _start_episode(self, seed: int | None) -> None:
+        super()._start_episode(seed)
+        self._history: list[tuple[Frame, Any]] = []
+
+    def _land(self, run: Run) -> None:
+        self._history = [(f, state) for f, state in self._history if f.time_ns >= run.frame.time_ns]
+        fast, memory = self._engines.fast, self._engines.slow.memory(run.frame.image)
+        before = self._history[0][1] if self._history else self._state
+        self._state = fast.refreshed(before, memory)
+        for index, (frame, _) in enumerate(self._history):
+            self._history[index] = frame, self._state
+            self._state = fast.remember(frame.image, self._state)
+
+    def _run_fast(self, run: Run) -> Estimate:
+        self._history.append((run.frame, self._state))
+        return super()._run_fast(run)
+
+
 class AsyncOdometrySource(AsyncSource):
     """``AsyncSource`` that knows how the camera has moved: more than the paper's system.
 

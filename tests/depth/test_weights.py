@@ -76,6 +76,24 @@ def test_weights_that_are_cast_once_change_no_result(folder: Path) -> None:
             assert np.array_equal(ours, theirs)
 
 
+def test_twice_the_focal_length_is_twice_the_distance(folder: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    own, same, longer = (load_engines(str(folder), focal) for focal in (None, 0.5, 1.0))
+    for network in ("slow", "single"):
+        depth = getattr(own, network).run(image)
+        np.testing.assert_array_equal(getattr(same, network).run(image), depth)
+        np.testing.assert_allclose(getattr(longer, network).run(image), 2 * depth, rtol=1e-6)
+    depth, memory = longer.slow.depth_and_memory(image)
+    np.testing.assert_allclose(depth, longer.slow.run(image), rtol=1e-6)
+    state = longer.fast.refreshed(None, memory)
+    there, next_state, _ = longer.fast.run(image, state)
+    np.testing.assert_allclose(there, 2 * own.fast.run(image, state)[0], rtol=1e-6)
+    alone = longer.fast.remember(image, state)
+    assert all(torch.equal(a, b) for a, b in zip(alone.memory, next_state.memory, strict=True))
+    with pytest.raises(ValueError, match=r"focal is 0\.0 of the image's width"):
+        load_engines(str(folder), 0.0)
+
+
 def test_an_image_of_another_kind_is_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"uint8, but this one is \(8, 8\) float64"):
         load_engines(str(folder)).single.run(np.zeros((8, 8)))  # type: ignore[arg-type]

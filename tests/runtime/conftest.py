@@ -69,6 +69,9 @@ class FakeFast:
         fused = 0.5 * memory + 0.25 * previous + number
         return _map(fused), (fused, number), _map(0.5)
 
+    def remember(self, image, state):
+        return self.run(image, state)[1]
+
     def refreshed(self, state, memory):
         return (memory, -1 if state is None else state[1])
 

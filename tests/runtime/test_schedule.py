@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
-from asyncmde_sim.runtime.refresh import EveryN, FreeRunning, parse_refresh
+from asyncmde_sim.runtime.refresh import EveryN, FreeRunning, WhenTurned, parse_refresh
 from asyncmde_sim.runtime.schedule import Schedule
 
 
@@ -126,7 +129,31 @@ def test_refresh_policies_start_where_they_should(refresh, slow, started, make_p
     assert [e.run.frame.time_ns // 10 for e in events if e.kind == "start"] == started
 
 
-@pytest.mark.parametrize("text", ["", "every", "every-", "every--1", "every-1.5", "every-0", "FREE", "10"])
+def test_a_turned_camera_is_refreshed_by_angle_and_a_still_one_now_and_then(make_profile, make_frames):
+    yaws = np.radians(4.0 * np.minimum(np.arange(60), 20))
+    frames = []
+    for frame, yaw in zip(make_frames(range(0, 600, 10)), yaws, strict=True):
+        pose = np.eye(4)
+        pose[:3, :3] = Rotation.from_euler("zyx", [0, yaw, 0.3]).as_matrix()
+        frames.append(replace(frame, view=replace(frame.view, pose=pose)))
+    schedule = Schedule(make_profile(slow=5), parse_refresh("turned-15"), ("slow",))
+    started = [e.run.frame.time_ns // 10 for e in events_of(schedule, frames, 599) if e.kind == "start"]
+    assert started == [0, 4, 8, 12, 16, 20, 50]
+    blind = [replace(frame, view=None) for frame in frames]
+    schedule = Schedule(make_profile(slow=5), parse_refresh("turned-15"), ("slow",))
+    with pytest.raises(ValueError, match="'turned-D' needs to know how the camera turns"):
+        events_of(schedule, blind, 599)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 181.0, float("nan")])
+def test_an_angle_that_is_none_is_refused(degrees):
+    with pytest.raises(ValueError, match="degrees, but it must lie above 0"):
+        WhenTurned(degrees)
+
+
+@pytest.mark.parametrize(
+    "text", ["turned-0", "turned", "", "every", "every-", "every--1", "every-1.5", "every-0", "FREE", "10"]
+)
 def test_bad_refresh_policies_are_refused(text):
     with pytest.raises(ValueError, match=r"unknown refresh policy .*'free'.*'every-N'"):
         parse_refresh(text)

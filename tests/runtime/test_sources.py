@@ -15,6 +15,7 @@ from asyncmde_sim.runtime.sources import (
     AsyncOdometrySource,
     AsyncSource,
     BlindSource,
+    CatchUpSource,
     DelayedSource,
     OracleSource,
     SinglePathSource,
@@ -22,7 +23,8 @@ from asyncmde_sim.runtime.sources import (
 from asyncmde_sim.runtime.types import View
 
 STEP = 10
-ALL = ("oracle", "foundation", "fast", "async", "async-odometry", "every-3", "blind")
+ESTIMATING = ("foundation", "fast", "async", "async-odometry", "async-catch-up", "every-3")
+ALL = ("oracle", *ESTIMATING, "blind")
 
 
 def facts(estimate: Estimate | None):
@@ -46,6 +48,7 @@ def all_sources(make_engines, profile):
         "fast": SinglePathSource("fast", make_engines(), profile),
         "async": AsyncSource(make_engines(), profile, FreeRunning()),
         "every-3": AsyncSource(make_engines(), profile, EveryN(3)),
+        "async-catch-up": CatchUpSource(make_engines(), profile, FreeRunning()),
         "async-odometry": AsyncOdometrySource(make_engines(), profile, FreeRunning()),
         "blind": BlindSource(),
     }
@@ -155,7 +158,7 @@ def test_law_3_fails_as_it_should_with_a_rarer_refresh(make_engines, make_profil
 
 @pytest.mark.parametrize("lag", [1, 4])
 @pytest.mark.parametrize(
-    "name", ["oracle", "foundation", "fast", "async", "async-odometry", "every-3", "blind"]
+    "name", ["oracle", "foundation", "fast", "async", "async-odometry", "async-catch-up", "every-3", "blind"]
 )
 def test_law_3_constant_latency_of_l_frames_delivers_what_it_had_l_frames_earlier(
     name, lag, make_engines, make_profile, make_frames, replay
@@ -189,7 +192,9 @@ def test_law_1_what_the_host_takes_changes_nothing(make_engines, make_profile, m
         assert [facts(quick[t]) for t in times] == [facts(tardy[t]) for t in times]
 
 
-@pytest.mark.parametrize("name", ["foundation", "fast", "async", "async-odometry", "every-3", "oracle"])
+@pytest.mark.parametrize(
+    "name", ["foundation", "fast", "async", "async-odometry", "async-catch-up", "every-3", "oracle"]
+)
 def test_asking_more_often_changes_nothing(name, make_engines, make_profile, make_frames, replay):
     profile = make_profile((3, 14), 8, (25, 61), 44)
     frames = make_frames(range(0, 300, STEP))
@@ -198,7 +203,9 @@ def test_asking_more_often_changes_nothing(name, make_engines, make_profile, mak
     assert all(facts(often[now]) == facts(seldom[now]) for now in seldom)
 
 
-@pytest.mark.parametrize("name", ["foundation", "fast", "async", "async-odometry", "every-3"])
+@pytest.mark.parametrize(
+    "name", ["foundation", "fast", "async", "async-odometry", "async-catch-up", "every-3"]
+)
 def test_law_1_nothing_is_there_before_its_time(name, make_engines, make_profile, make_frames, replay):
     profile = make_profile((3, 14), (8, 20), (25, 61), (44, 90))
     answers = replay(all_sources(make_engines, profile)[name], make_frames(range(0, 500, STEP)), range(600))
@@ -251,6 +258,20 @@ def test_a_refresh_that_lands_in_flight_overwrites_the_memory_but_not_the_estima
     assert [answers[t].memory_capture_ns for t in (11, 17, 26)] == [0, 0, 10]
 
 
+def test_a_refresh_that_has_caught_up_is_as_if_it_had_taken_no_time(
+    make_engines, make_profile, make_frames, replay
+):
+    frames = make_frames(range(0, 40 * STEP, STEP))
+    times = [f.time_ns for f in frames]
+    late = make_profile(slow=35)
+    prompt = replay(AsyncSource(make_engines(), make_profile(), EveryN(8)), frames, times)
+    caught_up = replay(CatchUpSource(make_engines(), late, EveryN(8)), frames, times)
+    plain = replay(AsyncSource(make_engines(), late, EveryN(8)), frames, times)
+    landed = [t for t in times[8:] if t % (8 * STEP) >= 40]  # before the first landing nothing is seen
+    assert [caught_up[t].depth[0, 0] for t in landed] == [prompt[t].depth[0, 0] for t in landed]
+    assert all(plain[t].depth[0, 0] != prompt[t].depth[0, 0] for t in landed)
+
+
 @pytest.mark.parametrize("trial", range(20))
 def test_from_one_place_odometry_adds_the_depth_of_the_last_refresh_and_no_time(
     trial, make_engines, make_profile, make_frames, replay
@@ -278,7 +299,7 @@ def test_odometry_needs_to_know_where_a_frame_was_taken(make_engines, make_profi
 
 
 @pytest.mark.parametrize(
-    "name", ["oracle", "foundation", "fast", "async", "async-odometry", "every-3", "blind"]
+    "name", ["oracle", "foundation", "fast", "async", "async-odometry", "async-catch-up", "every-3", "blind"]
 )
 def test_law_4_a_new_episode_starts_with_nothing(name, make_engines, make_profile, make_frames, replay):
     profile = make_profile((3, 14), 8, (25, 61), 44)
@@ -360,7 +381,8 @@ def test_every_named_source_can_be_made_and_pickled(name):
     [
         (
             {"depth": "lidar"},
-            r"unknown depth source 'lidar': there are oracle, foundation, fast, async, async-odometry, blind",
+            r"unknown depth source 'lidar': there are oracle, foundation, fast, async, async-odometry, "
+            "async-catch-up, blind",
         ),
         ({"device": "abacus"}, r"unknown device 'abacus': built in are ideal, .*rtx4090"),
         ({"device": "abacus", "depth": "oracle"}, r"unknown device 'abacus'"),

@@ -1,0 +1,134 @@
+# ruff: noqa: E402
+"""Score depth sources as a device delivers them, all on the same trajectories.
+
+Examples:
+
+    python scripts/evaluate_streaming.py
+    python scripts/evaluate_streaming.py --env IndoorDynamic-v0 --device orin-torch --trajectories 4
+    python scripts/evaluate_streaming.py --depths async async-odometry --refreshes every-10 turned-20
+"""
+
+from __future__ import annotations
+
+import os
+
+for _library in ("OMP", "OPENBLAS", "MKL"):  # one thread a worker; read when numpy loads
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
+
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from asyncmde_sim.envs.registration import check_environment
+from asyncmde_sim.evaluation.command_line import run_command
+from asyncmde_sim.evaluation.frames import check_motion
+from asyncmde_sim.evaluation.records import write_json
+from asyncmde_sim.evaluation.streaming import Setup, score_trajectory, summarise
+from asyncmde_sim.runtime import make_source
+
+
+@dataclass(frozen=True)
+class EvaluateStreaming:
+    """Feed the same trajectories to depth sources on a device and score what they have at each moment.
+
+    Args:
+        env: Environment: IndoorStatic-v0, IndoorDynamic-v0 or ExtremeMotion-v0.
+        depths: Depth sources; all are compared with the first on its first refresh policy.
+        refreshes: Refresh policies of the asynchronous sources: free, every-N, turned-D.
+        device: Whose latencies to charge: a built-in profile or a JSON file.
+        motion: agent (episodes of an agent that steers by true depth), or open loop with nothing else
+            moving: smooth, expert, aggressive.
+        trajectories: How many, with seeds from --seed.
+        frames: Longest trajectory, camera frames.
+        split: Scenes to draw from: train, val or test.
+        weights: Name or folder of weights; the shipped ones by default.
+        seed: Seed of the first trajectory.
+        workers: Processes.
+        json_file: File for the figures.
+    """
+
+    env: str = "ExtremeMotion-v0"
+    depths: tuple[str, ...] = ("async", "async-odometry", "async-catch-up", "fast", "foundation")
+    refreshes: tuple[str, ...] = ("free",)
+    device: str = "orin-trt"
+    motion: str = "agent"
+    trajectories: int = 10
+    frames: int = 240
+    split: str = "test"
+    weights: str | None = None
+    seed: int = 0
+    workers: int = 2
+    json_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_environment(self.env)
+        check_motion(self.motion)
+        for name in ("trajectories", "frames", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but it must be 1 or more")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}, but it must not be negative")
+        for setup in self._setups():
+            make_source(setup.depth, setup.device, setup.refresh, weights=self.weights).reset()
+
+    def run(self) -> None:
+        """Score everything and print the table."""
+        setups = self._setups()
+        with ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool:
+            jobs = [
+                pool.submit(
+                    score_trajectory,
+                    self.env,
+                    self.split,
+                    self.motion,
+                    self.frames,
+                    seed,
+                    setups,
+                    self.weights,
+                )
+                for seed in range(self.seed, self.seed + self.trajectories)
+            ]
+            shown = track(jobs, "trajectories", console=Console(stderr=True))
+            rows = [job.result() for job in shown]
+        labels = [setup.label for setup in setups]
+        scores = {label: [row[i] for row in rows] for i, label in enumerate(labels)}
+        summary = summarise(scores, labels[0])
+        print_table(summary, f"{self.env} on {self.device}: {self.trajectories} trajectories")
+        if self.json_file:
+            write_json({"env": self.env, "device": self.device, "sources": summary}, self.json_file)
+
+    def _setups(self) -> list[Setup]:
+        return [
+            Setup(depth, refresh, self.device)
+            for depth in self.depths
+            for refresh in (self.refreshes if depth.startswith("async") else ("free",))
+        ]
+
+
+def print_table(summary: dict[str, dict], title: str) -> None:
+    """One row for each source."""
+    columns = ("source", "AbsRel", "δ1", "now AbsRel", "δ1", "change", "95 %", "slow runs")
+    table = Table(*columns, title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for label, row in summary.items():
+        names = ("abs_rel", "delta1", "streaming_abs_rel", "streaming_delta1")
+        mean, low, high = row["change"]
+        change = ("", "") if mean == low == high == 0 else (f"{mean:+.0%}", f"{low:+.0%} to {high:+.0%}")
+        table.add_row(label, *(f"{row[n]:.3f}" for n in names), *change, str(row["slow_runs"]))
+    Console(width=92).print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return run_command(EvaluateStreaming, EvaluateStreaming.run, __doc__, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
