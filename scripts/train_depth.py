@@ -32,7 +32,7 @@ from asyncmde_sim.depth.weights import DEFAULT_WEIGHTS, WeightsConfig, load_netw
 from asyncmde_sim.evaluation.command_line import REFUSED, sentence
 from asyncmde_sim.training import fast as fast_training
 from asyncmde_sim.training.align import align
-from asyncmde_sim.training.checkpoint import Checkpoint
+from asyncmde_sim.training.checkpoint import Checkpoint, Log, tensorboard_log
 from asyncmde_sim.training.data import ClipPool
 from asyncmde_sim.training.joint import train_jointly
 from asyncmde_sim.training.loop import Schedule, load_recipe
@@ -89,6 +89,16 @@ class _Training:
     """Shards to wait for, when another process renders them."""
     resume: bool = False
     """Go on from the checkpoints in --out; a network that has none starts afresh."""
+    tensorboard: bool = False
+    """Write logs for TensorBoard into --out/tensorboard."""
+
+    def __post_init__(self) -> None:
+        _ = self.log
+
+    @cached_property
+    def log(self) -> Log:
+        """Where measures go, besides the console."""
+        return tensorboard_log(self.out / "tensorboard") if self.tensorboard else lambda *_: None
 
     @cached_property
     def schedules(self) -> dict[str, Any]:
@@ -125,7 +135,8 @@ class _Training:
             for name, network in networks.items():
                 self.save(network, name)
 
-        return Checkpoint({**networks, **(aside or {})}, file, self.resume and file.is_file(), save)
+        resume = self.resume and file.is_file()
+        return Checkpoint({**networks, **(aside or {})}, file, resume, save, self.log)
 
     def slow(self) -> None:
         """Train the slow path."""

@@ -12,6 +12,30 @@ from torch import nn
 
 from asyncmde_sim.depth.weights import write_whole
 
+Log = Callable[[str, int, Mapping[str, float]], None]
+
+
+def tensorboard_log(folder: Path) -> Log:
+    """Writes scalars where TensorBoard reads them, one curve for each phase and measure.
+
+    Raises:
+        ValueError: The extra ``tensorboard`` is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ValueError(
+            "logs for TensorBoard need the extra 'tensorboard': pip install 'asyncmde-sim[tensorboard]'"
+        ) from error
+    writer = SummaryWriter(str(folder))
+
+    def log(phase: str, step: int, scalars: Mapping[str, float]) -> None:
+        for name, value in scalars.items():
+            writer.add_scalar(f"{phase}/{name}", value, step)
+        writer.flush()
+
+    return log
+
 
 @dataclass(frozen=True)
 class Position:
@@ -36,6 +60,7 @@ class Checkpoint:
         file: Where the state is kept; None keeps none.
         resume: Whether to go on from the file.
         save_weights: Writes the networks for use, called with every ``save``.
+        log: Told the phase, its step and what was measured there, with every ``report``.
 
     Raises:
         FileNotFoundError: There is nothing to go on from.
@@ -48,10 +73,12 @@ class Checkpoint:
         file: Path | None = None,
         resume: bool = False,
         save_weights: Callable[[], None] = lambda: None,
+        log: Log = lambda phase, step, scalars: None,
     ) -> None:
         self._networks = networks
         self._file = file
         self._save_weights = save_weights
+        self._log = log
         self._phase = ""
         self._done: list[str] = []
         self._state = _read(file, networks) if resume and file is not None else None
@@ -81,6 +108,10 @@ class Checkpoint:
             optimiser.load_state_dict(state["optimiser"])
         self._state = None
         return position
+
+    def report(self, step: int, **scalars: float) -> None:
+        """Log what was measured at a step of the present phase."""
+        self._log(self._phase, step, scalars)
 
     def save(self, position: Position, optimiser: torch.optim.Optimizer) -> None:
         """Write weights and state, each file whole or not at all."""

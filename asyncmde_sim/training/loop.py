@@ -141,12 +141,14 @@ def optimise(
                 raise FloatingPointError(f"the loss is {mean} at step {step}: lower the learning rate")
             reported = time.monotonic()
             elapsed, since = reported - started, reported - begun
+            speed, waits = (step - position.step) / since, waited / since
             print(
-                f"{phase}: step {step}/{schedule.steps}  loss {mean:.4f}  "
-                f"{(step - position.step) / since:.2f} steps/s  waits for data {waited / since:.0%}  "
-                f"{elapsed * (1 / done - 1) / 60:.1f} min left",
+                f"{phase}: step {step}/{schedule.steps}  loss {mean:.4f}  {speed:.2f} steps/s  "
+                f"waits for data {waits:.0%}  {elapsed * (1 / done - 1) / 60:.1f} min left",
                 flush=True,
             )
+            rate = schedule.learning_rate * cosine_rate(done)
+            checkpoint.report(step, loss=mean, learning_rate=rate, steps_per_s=speed, waits_for_data=waits)
             recent.clear()
             checkpoint.save(Position(step, elapsed, done == 1), optimiser)
         if done == 1:

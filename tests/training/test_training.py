@@ -16,7 +16,7 @@ from asyncmde_sim.scenes.backend import Mover, RobotBody
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
 from asyncmde_sim.training import fast, joint
 from asyncmde_sim.training.align import align, fit_neck
-from asyncmde_sim.training.checkpoint import Checkpoint, Position
+from asyncmde_sim.training.checkpoint import Checkpoint, Position, tensorboard_log
 from asyncmde_sim.training.clips import KINDS, ClipRecipe, Clips, read_shards, render_clip, write_shard
 from asyncmde_sim.training.data import Batch, ClipPool
 from asyncmde_sim.training.loop import (
@@ -254,6 +254,29 @@ def test_a_full_disk_leaves_the_last_checkpoint(folder: Path, monkeypatch: pytes
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save(Position(2, 3.0), optimiser)
     assert file.read_bytes() == before and len(list(folder.iterdir())) == 3
+
+
+def test_what_is_reported_is_what_tensorboard_reads(folder: Path, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    weight = torch.nn.Parameter(torch.ones(()))
+    checkpoint = Checkpoint({}, log=tensorboard_log(tmp_path / "logs"))
+    draw = partial(ClipPool(folder / "views").draw, 1)
+    optimise(
+        "gates",
+        [weight],
+        draw,
+        lambda batch, rng: weight.square(),
+        Schedule(3, 1, 0.1),
+        0,
+        checkpoint,
+        report_every_s=0,
+    )
+    events = accumulator.EventAccumulator(str(tmp_path / "logs"))
+    events.Reload()
+    losses = events.Scalars("gates/loss")
+    assert [event.step for event in losses] == [1, 2, 3]
+    assert losses[0].value == 1 and losses[-1].value < 1
+    assert events.Scalars("gates/learning_rate")[-1].value == 0
 
 
 def test_the_coarse_decoder_leaves_out_the_finest_stage_alone() -> None:
