@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -93,10 +94,26 @@ def stream(
 
 
 def score_trajectory(
-    env_name: str, split: str, motion: str, most: int, seed: int, setups: Sequence[Setup], weights: str | None
+    env_name: str,
+    options: Mapping[str, Any],
+    motion: str,
+    most: int,
+    seed: int,
+    setups: Sequence[Setup],
+    weights: str | None,
 ) -> list[StreamScores]:
-    """The scores of every setup on the trajectory of one seed; see ``frames.frames_along``."""
-    env = gym.make(env_name, disable_env_checker=True, split=split)
+    """The scores of every setup on the trajectory of one seed; see ``frames.frames_along``.
+
+    Args:
+        env_name: Environment.
+        options: Its options.
+        motion: What the camera does.
+        most: Bound on the number of frames.
+        seed: Decides scene and motion, and draws latencies.
+        setups: What is scored.
+        weights: Name or folder of the networks' weights; None for those shipped.
+    """
+    env = gym.make(env_name, disable_env_checker=True, **options)
     camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
     frames = list(frames_along(env, motion, seed, most))
     focal = camera.focal_px / camera.width

@@ -111,7 +111,12 @@ def test_a_recording_is_scored_with_the_shipped_weights(script, env, tmp_path):
     assert "one sequence" in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
     scored = json.loads(figures.read_text())["groups"]["turn"]
     assert scored["frames"] == 4 and len(scored["delta1_by_lag"]["async"]) == 2
-    assert {"own memory", "gate 1", "gate 4"} < set(scored["scores"]) and "gate 4" in done.stdout
+    rows = {"own memory", "gate 1", "gate 4", "turned memory", "carried depth", "async-odometry"}
+    assert rows < set(scored["scores"]) and "gate 4" in done.stdout
+    assert set(scored["recovery"]) == set(scored["gain_by_lag"]) == rows | {"async"}
+    recoveries = json.loads(figures.read_text())
+    for key, source in (("recovery", "async"), ("recovery_with_odometry", "async-odometry")):
+        assert recoveries[key] == scored["recovery"][source]
     with Image.open(plot) as picture:
         assert np.asarray(picture.convert("RGB")).std() > 10
 
