@@ -10,6 +10,7 @@ Examples:
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +41,7 @@ from asyncmde_sim.evaluation.records import write_json
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.recordings import open_recording
 from asyncmde_sim.scenes.camera import Camera
-from asyncmde_sim.training.clips import read_shards
+from asyncmde_sim.training.clips import read_shard
 from asyncmde_sim.training.render import REGIMES, render_all, render_jobs
 
 ASYNCHRONOUS = ("async", "async-odometry")
@@ -59,6 +60,7 @@ class EvaluateDepth:
         split: Split of the scenes.
         scenes: Scenes of each environment.
         clips: Clips a scene; each is one refresh cycle.
+        hfov_deg: Horizontal field of view of the camera in our scenes, degrees.
         clip_folder: Where to keep the rendered clips for another run; nowhere by default.
         ablation: Score also the asynchronous system with a part switched off (nothing is trained again): as
             in the paper, a memory of its own encoder and either gate alone; and, where poses are known, the
@@ -75,6 +77,7 @@ class EvaluateDepth:
     split: str = "test"
     scenes: int = 10
     clips: int = 5
+    hfov_deg: float = 90.0
     clip_folder: Path | None = None
     ablation: bool = False
     plot: Path | None = None
@@ -85,12 +88,13 @@ class EvaluateDepth:
         for name in ("interval", "scenes", "clips"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but it must be 1 or more")
+        _ = self._camera
         if self.plot:
             check_plot(self.plot)
 
     def run(self) -> None:
         """Score everything, print the tables, and write the figures."""
-        self._engines(Camera().pinhole)
+        self._engines(self._camera.pinhole)
         figures: dict[str, dict] = {}
         with tempfile.TemporaryDirectory() as temporary:
             for group, sequences in self._groups(Path(temporary)):
@@ -109,6 +113,10 @@ class EvaluateDepth:
                 "groups": figures,
             }
             write_json(report, self.json_file)
+
+    @property
+    def _camera(self) -> Camera:
+        return Camera(hfov_rad=math.radians(self.hfov_deg))
 
     def _engines(self, camera: Intrinsics) -> Engines:
         engines = load_engines(self.weights, camera.fx / camera.width)
@@ -132,10 +140,13 @@ class EvaluateDepth:
                 yield recording.name, iter([sequence])
             return
         folder = self.clip_folder or temporary
-        jobs = render_jobs(self.split, self.scenes, self.clips, self.interval, self.seed, folder)
+        jobs = render_jobs(
+            self.split, self.scenes, self.clips, self.interval, self.seed, folder, camera=self._camera
+        )
         render_all(jobs, workers=2)
         for regime in REGIMES:
-            yield regime, clip_sequences(read_shards(folder, prefix=f"{regime}-"), Camera())
+            shards = (read_shard(folder, job.name) for job in jobs if job.regime == regime)
+            yield regime, clip_sequences(shards, self._camera)
 
 
 def print_tables(figures: dict[str, dict]) -> None:

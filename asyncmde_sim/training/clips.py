@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -188,25 +188,12 @@ def write_shard(clips: Clips, folder: Path, name: str) -> None:
         os.replace(file.name, folder / f"{name}-{kind}.npy")
 
 
-def shard_names(folder: Path, prefix: str = "") -> list[str]:
-    """Names of the complete shards of a folder that start with ``prefix``, sorted."""
-    return sorted(path.name.removesuffix("-depth.npy") for path in folder.glob(f"{prefix}*-depth.npy"))
+def shard_names(folder: Path) -> list[str]:
+    """Names of the complete shards of a folder, sorted."""
+    return sorted(path.name.removesuffix("-depth.npy") for path in folder.glob("*-depth.npy"))
 
 
 def read_shard(folder: Path, name: str) -> Clips:
     """One shard, memory-mapped; what is written to it stays in memory."""
     arrays = {kind: np.load(folder / f"{name}-{kind}.npy", mmap_mode="c") for kind in KINDS}
     return Clips(**arrays)
-
-
-def read_shards(folder: Path, prefix: str = "") -> Iterator[Clips]:
-    """The complete shards of a folder whose names start with ``prefix``, by name.
-
-    Raises:
-        FileNotFoundError: The folder has none.
-    """
-    names = shard_names(folder, prefix)
-    if not names:
-        raise FileNotFoundError(f"{folder} holds no clips: render some first")
-    for name in names:
-        yield read_shard(folder, name)

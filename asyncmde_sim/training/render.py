@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.pool import Pool
 from pathlib import Path
 
@@ -51,7 +52,7 @@ TRAINING_MIX = ("IndoorStatic", "ExtremeMotion", "IndoorDynamic", "ExtremeMotion
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One shard: ``clips`` clips of ``frames`` frames of one scene."""
+    """One shard: ``clips`` clips of ``frames`` frames of one scene, seen by ``camera``."""
 
     regime: str
     scene: str
@@ -59,11 +60,13 @@ class RenderJob:
     frames: int
     seed: int
     folder: Path
+    camera: Camera = field(default_factory=Camera)
 
     @property
     def name(self) -> str:
         """The shard's name, which holds all that it depends on."""
-        return f"{self.regime}-{self.scene}-{self.clips}x{self.frames}-{self.seed}"
+        view = "" if self.camera == Camera() else f"-{math.degrees(self.camera.hfov_rad):g}deg"
+        return f"{self.regime}-{self.scene}-{self.clips}x{self.frames}-{self.seed}{view}"
 
 
 def render_shard(job: RenderJob) -> str:
@@ -72,7 +75,7 @@ def render_shard(job: RenderJob) -> str:
         _, recipe = REGIMES[job.regime]
         backend = load_backend(job.scene)
         rng = np.random.default_rng([job.seed, *job.scene.encode()])
-        parts = [render_clip(backend, recipe, Camera(), job.frames, rng) for _ in range(job.clips)]
+        parts = [render_clip(backend, recipe, job.camera, job.frames, rng) for _ in range(job.clips)]
         write_shard(Clips.joined(parts), job.folder, job.name)
     return job.name
 
@@ -85,12 +88,14 @@ def render_jobs(
     seed: int,
     folder: Path,
     regimes: Sequence[str] = tuple(REGIMES),
+    camera: Camera | None = None,
 ) -> list[RenderJob]:
     """Jobs for ``rounds`` times one scene of each of ``regimes``; no two share a scene."""
+    camera = camera or Camera()
     kinds = [REGIMES[regime][0] for _ in range(rounds) for regime in regimes]
     names = {kind: iter(scene_names(kind, split, kinds.count(kind))) for kind in set(kinds)}
     return [
-        RenderJob(regime, next(names[REGIMES[regime][0]]), clips, frames, seed, folder)
+        RenderJob(regime, next(names[REGIMES[regime][0]]), clips, frames, seed, folder, camera)
         for _ in range(rounds)
         for regime in regimes
     ]

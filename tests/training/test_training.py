@@ -17,7 +17,7 @@ from asyncmde_sim.scenes.camera import Camera, RigidMotion
 from asyncmde_sim.training import fast, joint
 from asyncmde_sim.training.align import align, fit_neck
 from asyncmde_sim.training.checkpoint import Checkpoint, Position, tensorboard_log
-from asyncmde_sim.training.clips import KINDS, ClipRecipe, Clips, read_shards, render_clip, write_shard
+from asyncmde_sim.training.clips import KINDS, ClipRecipe, Clips, read_shard, render_clip, write_shard
 from asyncmde_sim.training.data import Batch, ClipPool
 from asyncmde_sim.training.loop import (
     Schedule,
@@ -27,6 +27,7 @@ from asyncmde_sim.training.loop import (
     optimise,
     step_generator,
 )
+from asyncmde_sim.training.render import render_jobs
 from asyncmde_sim.training.slow import LinearReadout, SlowStage, coarse_depth, train_slow
 
 
@@ -92,14 +93,22 @@ def test_a_scene_without_clear_motion_is_refused() -> None:
 
 
 def test_shards_round_trip_and_a_shard_without_its_depth_does_not_exist(folder: Path) -> None:
-    (clips,) = read_shards(folder / "clips")
+    clips = read_shard(folder / "clips", "a")
     write_shard(clips, folder / "copy", "b")
-    (copy,) = read_shards(folder / "copy")
+    copy = read_shard(folder / "copy", "b")
     for kind in KINDS:
         assert np.array_equal(getattr(copy, kind), getattr(clips, kind))
     (folder / "copy" / "b-depth.npy").unlink()
     with pytest.raises(FileNotFoundError, match="holds no clips"):
-        next(read_shards(folder / "copy"))
+        ClipPool(folder / "copy")
+
+
+def test_a_shards_name_tells_the_camera_apart(tmp_path: Path) -> None:
+    usual, narrow = (
+        render_jobs("val", 1, 2, 3, 0, tmp_path, camera=Camera(hfov_rad=np.radians(deg))) for deg in (90, 60)
+    )
+    assert usual[0] == render_jobs("val", 1, 2, 3, 0, tmp_path)[0]
+    assert narrow[0].name == f"{usual[0].name}-60deg"
 
 
 def test_images_depth_and_poses_must_belong_together() -> None:
@@ -120,7 +129,7 @@ def test_batches_are_a_function_of_the_seed(folder: Path) -> None:
 
 
 def test_a_batch_holds_the_clips_mirrored_or_not_with_their_own_depth(folder: Path) -> None:
-    (clips,) = read_shards(folder / "views")
+    clips = read_shard(folder / "views", "a")
     ramp = torch.from_numpy(clips.depth[0].astype(np.float32))
     batch = ClipPool(folder / "views").draw(16, step_generator(0, 1))
     kinds = {torch.equal(depth, ramp): depth for depth in batch.depth}
@@ -133,7 +142,7 @@ def test_a_batch_holds_the_clips_mirrored_or_not_with_their_own_depth(folder: Pa
 
 
 def test_a_pool_takes_in_what_is_written_meanwhile(folder: Path) -> None:
-    (clips,) = read_shards(folder / "views")
+    clips = read_shard(folder / "views", "a")
     pool = ClipPool(folder / "views")
     write_shard(clips, folder / "views", "b")
     assert len(pool) == 3
@@ -361,7 +370,7 @@ def test_the_loss_of_a_clip_is_that_of_its_frames_run_one_by_one(folder: Path) -
 
 def test_a_batch_turns_as_its_clips_do_mirrored_or_not(folder: Path) -> None:
     """A mirrored clip turns the other way: what the camera saw at one frame lies there at the next."""
-    clips = Clips.joined(list(read_shards(folder / "clips")))
+    clips = read_shard(folder / "clips", "a")
     steps = clips.poses[:, 0, :3, :3].swapaxes(1, 2) @ clips.poses[:, 1, :3, :3]
     mirror = np.diag([-1.0, 1, 1])
     seen = set()
