@@ -43,7 +43,7 @@ def plot_lags(figures: Mapping[str, Mapping[str, Any]], file: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4 * len(figures), 3.2), layout="constrained")
+    figure = Figure(figsize=(max(4 * len(figures), 7), 3.5), layout="constrained")
     panels = figure.subplots(1, len(figures), squeeze=False)[0]
     for panel, (group, summary) in zip(panels, figures.items(), strict=True):
         for number, (source, label) in enumerate(LABELS.items()):
@@ -53,5 +53,5 @@ def plot_lags(figures: Mapping[str, Mapping[str, Any]], file: Path) -> None:
         panel.set(title=group, xlabel="frames since the refresh")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("δ1, no alignment")
-    panels[0].legend(fontsize="small")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(LABELS))
     write_whole(file, lambda path: figure.savefig(path, dpi=150))
