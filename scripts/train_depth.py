@@ -293,6 +293,7 @@ class All(_Training):
             self.align()
             self.fast()
             self.tune()
+            self.joint()
 
 
 Command = Annotated[
