@@ -101,7 +101,7 @@ def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
     Raises:
         FileNotFoundError: There are no such weights.
     """
-    if config.depth not in ("foundation", "fast", "async"):
+    if config.depth in ("oracle", "blind"):
         return None
     foreign = config.depth == "foundation" and config.weights is not None and not is_ours(config.weights)
     folder = Path(str(config.weights)) if foreign else find_weights(config.weights)

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from asyncmde_sim.evaluation.config import RolloutConfig
+from asyncmde_sim.evaluation.output import weights_record
+from asyncmde_sim.runtime import SOURCE_NAMES
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,11 @@ def test_options_left_open_are_left_to_the_environment():
     )
     options = RolloutConfig(scene="a.glb", max_speed=2.0, difficulty=0.0).environment_options()
     assert (options["scene"], options["max_speed_mps"], options["difficulty"]) == ("a.glb", 2.0, 0.0)
+
+
+@pytest.mark.parametrize("depth", SOURCE_NAMES)
+def test_the_weights_of_every_source_with_networks_are_recorded(depth):
+    record = weights_record(RolloutConfig(depth=depth))
+    assert (record is None) == (depth in ("oracle", "blind"))
+    if record is not None:
+        assert {"slow.safetensors", "fast.safetensors"} < set(record["sha256"])
