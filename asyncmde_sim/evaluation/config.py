@@ -47,7 +47,7 @@ class RolloutConfig:
     """
 
     env: str = "ExtremeMotion-v0"
-    depth: str = "async-odometry"
+    depth: str = "async"
     device: str = "orin-trt"
     refresh: str = "free"
     latency_ms: float = 0.0
