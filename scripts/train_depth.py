@@ -186,19 +186,18 @@ class _Training:
             fast_training.train_fast(model, control, teacher, clips, schedule, self.seed + 4, checkpoint)
             self.average(model, control)
 
-    def tune(self) -> None:
-        """Tune the fast path."""
+    def tune(self, start: Path) -> None:
+        """Tune the fast path of a folder."""
         teacher = load_network("slow", self.out)
-        model, before = (load_network("fast", self.start or self.out) for _ in range(2))
+        model, before = (load_network("fast", start) for _ in range(2))
         checkpoint = self.checkpoint("tune", {"fast": model}, {"before": before})
         clips, schedule = self.ten_frame_clips, self.schedule("tune")
         fast_training.tune(model, before, teacher, clips, schedule, self.seed + 5, checkpoint)
         self.save(model, "fast")
 
-    def joint(self) -> None:
-        """Train all three networks at once."""
-        folder = self.start or self.out
-        slow, fast, control = (load_network(name, folder) for name in ("slow", "fast", "fast-only"))
+    def joint(self, start: Path) -> None:
+        """Train all three networks of a folder at once."""
+        slow, fast, control = (load_network(name, start) for name in ("slow", "fast", "fast-only"))
         networks = {"slow": slow, "fast": fast, "fast-only": control}
         clips, views, schedule = self.ten_frame_clips, self.views, self.schedule("joint")
         checkpoint = self.checkpoint("joint", networks)
@@ -261,7 +260,7 @@ class Tune(_Training):
 
     def run(self) -> None:
         """Train and save."""
-        self.tune()
+        self.tune(self.start or self.out)
 
 
 @dataclass(frozen=True)
@@ -270,7 +269,7 @@ class Joint(_Training):
 
     def run(self) -> None:
         """Train and save."""
-        self.joint()
+        self.joint(self.start or self.out)
 
 
 @dataclass(frozen=True)
@@ -292,8 +291,8 @@ class All(_Training):
             self.fast_only()
             self.align()
             self.fast()
-            self.tune()
-            self.joint()
+            self.tune(self.out)
+            self.joint(self.out)
 
 
 Command = Annotated[

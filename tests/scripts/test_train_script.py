@@ -1,0 +1,59 @@
+"""Goes on training the shipped weights through the real script, for a step or two on tiny clips."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from asyncmde_sim.depth.weights import find_weights
+from asyncmde_sim.training.clips import Clips, write_shard
+
+SCHEDULE = {"steps": 2, "batch": 2, "learning_rate": 1e-4}
+
+
+@pytest.fixture
+def options(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, count, frames in (("views", 16, 1), ("clips", 2, 4)):
+        images = rng.integers(0, 256, (count, frames, 32, 64, 3), dtype=np.uint8)
+        depth = rng.uniform(1, 5, (count, frames, 32, 64)).astype(np.float16)
+        poses = np.broadcast_to(np.eye(4), (count, frames, 4, 4)).copy()
+        write_shard(Clips(images, depth, poses), tmp_path / name, "a")
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"tune": SCHEDULE, "joint": SCHEDULE}))
+    out = tmp_path / "weights"
+    shutil.copytree(find_weights(None), out)
+    return ["--folder", str(tmp_path), "--out", str(out), "--recipe", str(recipe), "--device", "cpu"]
+
+
+def test_weights_are_tuned_and_trained_jointly(script, options, tmp_path):
+    files = {name: tmp_path / "weights" / f"{name}.safetensors" for name in ("slow", "fast", "fast-only")}
+
+    def contents():
+        return {name: file.read_bytes() for name, file in files.items()}
+
+    before = contents()
+    done = script("train_depth.py", "tune", *options)
+    assert done.returncode == 0 and "tune: step 2/2" in done.stdout, done.stderr
+    tuned = contents()
+    assert [n for n in files if tuned[n] != before[n]] == ["fast"]
+    done = script("train_depth.py", "joint", *options)
+    assert done.returncode == 0 and "joint: step 2/2" in done.stdout, done.stderr
+    assert all(contents()[name] != tuned[name] for name in files)
+    again = script("train_depth.py", "joint", *options, "--resume")
+    assert again.returncode == 0 and "joint is done" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (["--recipe", "nowhere"], "no recipe 'nowhere'"),
+        (["--folder", "nowhere"], "holds no clips"),
+        (["--start", "nowhere"], "nowhere"),
+        (["--resume"], "has no checkpoint to go on from"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(script, options, changed, message):
+    done = script("train_depth.py", "joint", *options, *changed)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr, done.stderr
