@@ -98,9 +98,7 @@ class EvaluateDepth:
         figures: dict[str, dict] = {}
         with tempfile.TemporaryDirectory() as temporary:
             for group, sequences in self._groups(Path(temporary)):
-                figures[group] = summarise(
-                    [self._scored(s) for s in track(list(sequences), group, console=Console(stderr=True))]
-                )
+                figures[group] = summarise(self._scored(group, list(sequences)))
         print_tables(figures)
         if self.plot:
             plot_lags(figures, self.plot)
@@ -123,10 +121,14 @@ class EvaluateDepth:
         _ = engines.slow, engines.fast, engines.single
         return engines
 
-    def _scored(self, sequence: DepthSequence) -> SequenceScores:
-        engines = self._engines(sequence.camera)
+    def _scored(self, group: str, sequences: Sequence[DepthSequence]) -> list[SequenceScores]:
+        """Scores of sequences that one camera took."""
+        engines = self._engines(sequences[0].camera)
         asynchronous = asynchronous_sources(engines) | (ablations(engines) if self.ablation else {})
-        return score_sequence_by_lag(sequence, engines, self.interval, self.max_range_m, asynchronous)
+        return [
+            score_sequence_by_lag(s, engines, self.interval, self.max_range_m, asynchronous)
+            for s in track(sequences, group, console=Console(stderr=True))
+        ]
 
     def _groups(self, temporary: Path) -> Iterator[tuple[str, Iterator[DepthSequence]]]:
         if self.recordings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,7 +19,14 @@ from asyncmde_sim.depth.images import network_input
 from asyncmde_sim.depth.memory import MemoryState, resize
 from asyncmde_sim.depth.slow_path import SlowPath
 from asyncmde_sim.depth.turning import Turn
-from asyncmde_sim.depth.weights import find_weights, is_ours, load_depth_anything, load_network, read_config
+from asyncmde_sim.depth.weights import (
+    WeightsConfig,
+    find_weights,
+    is_ours,
+    load_depth_anything,
+    load_network,
+    read_config,
+)
 from asyncmde_sim.intrinsics import Intrinsics
 
 Image = NDArray[np.uint8]
@@ -55,6 +62,11 @@ def cast_once(*modules: nn.Module) -> None:
 def _at_image_size(depth: Tensor, image: Image, scale: float) -> Depth:
     """One map (1, h, w) as (H, W) at the image's size, in metres for the image's camera."""
     return (scale * resize(depth[:, None], image.shape[:2])[0, 0]).numpy()
+
+
+def _as_memory(features: Sequence[Tensor]) -> Memory:
+    """A slow path's features as the memory keeps them, in full precision."""
+    return tuple(f.float() for f in features)
 
 
 def _estimate(model: Callable[[Tensor], Tensor], image: Image, size: tuple[int, int], scale: float) -> Depth:
@@ -93,17 +105,19 @@ class TorchSlowEngine:
     @torch.inference_mode()
     def memory(self, image: Image) -> Memory:
         """The four feature maps of one image (H, W, 3); nothing is decoded."""
-        with fast_precision():
-            features = self.model.features(network_input(image, self.size))
-        return tuple(f.float() for f in features)
+        return _as_memory(self._features(image))
 
     @torch.inference_mode()
     def depth_and_memory(self, image: Image) -> tuple[Depth, Memory]:
         """What ``run`` and ``memory`` give, for the features computed once."""
+        features = self._features(image)
         with fast_precision():
-            features = self.model.features(network_input(image, self.size))
             depth = self.model.decoder(features, self.size)
-        return _at_image_size(depth, image, self.scale), tuple(f.float() for f in features)
+        return _at_image_size(depth, image, self.scale), _as_memory(features)
+
+    def _features(self, image: Image) -> list[Tensor]:
+        with fast_precision():
+            return self.model.features(network_input(image, self.size))
 
 
 @dataclass(frozen=True)
@@ -117,18 +131,20 @@ class TorchFastEngine:
     @torch.inference_mode()
     def run(self, image: Image, state: MemoryState) -> tuple[Depth, MemoryState, NDArray[np.float32]]:
         """Depth (H, W), the next state and the trust map (h, w) of one image (H, W, 3)."""
-        levels = self.model.encoder(network_input(image, self.size))  # faster in float32: it is all overhead
+        state, trust = self._fuse(image, state)
         with fast_precision():
-            state, trust = self.model.smu(levels, state)
             depth = self.model.decoder(state.memory, self.size)
         return _at_image_size(depth, image, self.scale), state, trust[0, 0].float().numpy()
 
     @torch.inference_mode()
     def remember(self, image: Image, state: MemoryState) -> MemoryState:
         """The next state alone, for a fraction of the work."""
-        levels = self.model.encoder(network_input(image, self.size))
+        return self._fuse(image, state)[0]
+
+    def _fuse(self, image: Image, state: MemoryState) -> tuple[MemoryState, Tensor]:
+        levels = self.model.encoder(network_input(image, self.size))  # faster in float32: it is all overhead
         with fast_precision():
-            return self.model.smu(levels, state)[0]
+            return self.model.smu(levels, state)
 
     @staticmethod
     def refreshed(state: MemoryState | None, memory: Memory) -> MemoryState:
@@ -202,15 +218,19 @@ class Engines:
         return find_weights(self.weights)
 
     @cached_property
+    def config(self) -> WeightsConfig:
+        """What our weights were made for."""
+        return read_config(self.folder)
+
+    @property
     def size(self) -> tuple[int, int]:
         """Height and width of the input of our networks, pixels."""
-        config = read_config(self.folder)
-        return config.height, config.width
+        return self.config.height, self.config.width
 
-    @cached_property
+    @property
     def scale(self) -> float:
         """Factor on the depth of our networks."""
-        return 1.0 if self.focal is None else self.focal / read_config(self.folder).focal
+        return 1.0 if self.focal is None else self.focal / self.config.focal
 
     @cached_property
     def slow(self) -> TorchSlowEngine:

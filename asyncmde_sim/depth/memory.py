@@ -103,8 +103,11 @@ class SpatialMemoryUnit(nn.Module):
         self.gate1 = _gate(channels)
         self.gate4 = _gate(channels)
 
-    def project(self, features: Sequence[Tensor], sizes: Sequence[Sequence[int]]) -> list[Tensor]:
-        """Encoder features to 128 channels at the memory's ``sizes`` (h, w) of each level."""
+    def project(
+        self, features: Sequence[Tensor], sizes: Sequence[Sequence[int]] | None = None
+    ) -> list[Tensor]:
+        """Encoder features to 128 channels at the ``sizes`` (h, w) of each level, by default their own."""
+        sizes = sizes or [f.shape[-2:] for f in features]
         return [resize(p(f), s) for p, f, s in zip(self.projector, features, sizes, strict=True)]
 
     def forward(self, features: Sequence[Tensor], state: MemoryState) -> tuple[MemoryState, Tensor]:

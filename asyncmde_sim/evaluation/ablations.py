@@ -84,7 +84,7 @@ def encoder_memory(fast: TorchFastEngine, image: Image) -> Memory:
     """A memory seeded by the fast path's own encoder."""
     features = fast.model.encoder(network_input(image, fast.size))
     with fast_precision():
-        memory = fast.model.smu.project(features, [f.shape[-2:] for f in features])
+        memory = fast.model.smu.project(features)
     return tuple(m.float() for m in memory)
 
 

@@ -133,7 +133,7 @@ def tuning_loss(
     depth, trust, levels = run_clip(model, fill_memory(teacher, batch), batch, first, scored)
     size = (batch.images.shape[-2], batch.images.shape[-1])
     with mixed_precision(batch.images.device):
-        alone = model.decoder(model.smu.project(levels, [level.shape[-2:] for level in levels]), size)
+        alone = model.decoder(model.smu.project(levels), size)
     frames = batch.frames(scored)
     truth = frames.depth.flatten(0, 1), frames.valid.flatten(0, 1)
     return log_depth_loss(depth, *truth) + log_depth_loss(alone, *truth) + 0.1 * memory_loss(trust)

@@ -51,7 +51,7 @@ def joint_loss(
         filled = slow.features(torch.cat((clips.images[:, 0], views.images[:, 0])))
         memory = [level[: len(clips.images)] for level in filled]
         levels = fast.encoder(few.images[:, 0])
-        alone = fast.decoder(fast.smu.project(levels, [level.shape[-2:] for level in levels]), size)
+        alone = fast.decoder(fast.smu.project(levels), size)
         controlled = control(torch.cat((frames.images.flatten(0, 1), few.images[:, 0])))
         slow_depth = slow.decoder(filled, size)
     depth, trust, _ = run_clip(fast, memory, clips, first, scored, turning)

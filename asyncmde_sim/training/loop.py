@@ -127,8 +127,9 @@ def optimise(
         batch = draw(rng)
         waited += time.monotonic() - asked
         done = schedule.fraction(step, time.monotonic() - started)
+        rate = schedule.learning_rate * cosine_rate(done)
         for group in optimiser.param_groups:
-            group["lr"] = schedule.learning_rate * cosine_rate(done)
+            group["lr"] = rate
         loss = loss_of(batch, rng)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -147,7 +148,6 @@ def optimise(
                 f"waits for data {waits:.0%}  {elapsed * (1 / done - 1) / 60:.1f} min left",
                 flush=True,
             )
-            rate = schedule.learning_rate * cosine_rate(done)
             checkpoint.report(step, loss=mean, learning_rate=rate, steps_per_s=speed, waits_for_data=waits)
             recent.clear()
             checkpoint.save(Position(step, elapsed, done == 1), optimiser)
