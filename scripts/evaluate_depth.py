@@ -23,8 +23,6 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
 
-from asyncmde_sim.depth import load_engines
-from asyncmde_sim.depth.engines import Engines
 from asyncmde_sim.evaluation.ablations import ablations, asynchronous_sources
 from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.depth_accuracy import (
@@ -40,6 +38,8 @@ from asyncmde_sim.evaluation.lag_plot import check_plot, plot_lags
 from asyncmde_sim.evaluation.records import write_json
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.recordings import open_recording
+from asyncmde_sim.runtime.engines import Engines, load_engines
+from asyncmde_sim.runtime.engines.torch_engine import TorchEngines
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import read_shard
 from asyncmde_sim.training.render import REGIMES, render_all, render_jobs
@@ -55,6 +55,7 @@ class EvaluateDepth:
         recordings: Folders of recordings (TUM RGB-D, Bonn, 7-Scenes, exported ScanNet, Sintel) instead of
             our scenes.
         weights: Name or folder of weights; the shipped ones by default.
+        engine: What runs the networks; see scripts/rollout.py. torch has no rounding to 8 bits in it.
         interval: Frames from one refresh to the next.
         max_range_m: True depth at or beyond it does not count, metres.
         split: Split of the scenes.
@@ -72,6 +73,7 @@ class EvaluateDepth:
 
     recordings: tuple[Path, ...] = ()
     weights: str | None = None
+    engine: str = "torch"
     interval: int = 10
     max_range_m: float = 20.0
     split: str = "test"
@@ -117,14 +119,17 @@ class EvaluateDepth:
         return Camera(hfov_rad=math.radians(self.hfov_deg))
 
     def _engines(self, camera: Intrinsics) -> Engines:
-        engines = load_engines(self.weights, camera.fx / camera.width)
+        engines = load_engines(self.weights, camera.fx / camera.width, self.engine)
         _ = engines.slow, engines.fast, engines.single
         return engines
 
     def _scored(self, group: str, sequences: Sequence[DepthSequence]) -> list[SequenceScores]:
         """Scores of sequences that one camera took."""
         engines = self._engines(sequences[0].camera)
-        asynchronous = asynchronous_sources(engines) | (ablations(engines) if self.ablation else {})
+        asynchronous = asynchronous_sources(engines)
+        if self.ablation:
+            assert isinstance(engines, TorchEngines)
+            asynchronous |= ablations(engines)
         return [
             score_sequence_by_lag(s, engines, self.interval, self.max_range_m, asynchronous)
             for s in track(sequences, group, console=Console(stderr=True))

@@ -1,10 +1,13 @@
 """Runs episodes of an agent and writes their results: ``python scripts/rollout.py --help``."""
 
+import os
 import sys
 
 
 def main() -> int:
     """Load and run the command line; loading takes seconds, so Ctrl-C is met there, too."""
+    # Its matrices are small: more threads of BLAS wait for each other and hold up the depth networks.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from asyncmde_sim.evaluation.cli import main as rollout
     except KeyboardInterrupt:

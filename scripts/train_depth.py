@@ -28,7 +28,8 @@ from torch import nn
 
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.slow_path import ConvSlowPath
-from asyncmde_sim.depth.weights import DEFAULT_WEIGHTS, WeightsConfig, load_network, save_network
+from asyncmde_sim.depth.weights import load_network, save_network
+from asyncmde_sim.depth.weights_folder import DEFAULT_WEIGHTS, WeightsConfig
 from asyncmde_sim.evaluation.command_line import REFUSED, sentence
 from asyncmde_sim.training import fast as fast_training
 from asyncmde_sim.training.align import align

@@ -7,11 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asyncmde_sim.depth.imagenet import IMAGE_MEAN, IMAGE_STD
 from asyncmde_sim.depth.memory import resize
-
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
-"""ImageNet statistics, as Depth Anything and torchvision use."""
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from asyncmde_sim.depth.engines import Engines, Memory, TorchFastEngine, TorchSlowEngine, fast_precision
 from asyncmde_sim.depth.images import network_input
-from asyncmde_sim.runtime.engines import FastEngine, Image, SingleEngine, SlowEngine
+from asyncmde_sim.depth.precision import inference_precision
+from asyncmde_sim.runtime.engines import Engines, FastEngine, Image, SingleEngine, SlowEngine
+from asyncmde_sim.runtime.engines.torch_engine import Memory, TorchEngines, TorchFastEngine, TorchSlowEngine
 from asyncmde_sim.runtime.latency import load_profile
 from asyncmde_sim.runtime.refresh import RefreshPolicy
 from asyncmde_sim.runtime.sources import AsyncOdometrySource, AsyncSource
@@ -63,10 +64,10 @@ def asynchronous_sources(engines: Engines) -> dict[str, Variant]:
     }
 
 
-def ablations(engines: Engines) -> dict[str, Variant]:
+def ablations(engines: TorchEngines) -> dict[str, Variant]:
     """The rows of the paper's table between the fast path alone and all of it, and the two parts of ours."""
     slow, fast, single, ideal = engines.slow, engines.fast, engines.single, load_profile("ideal")
-    seeded = EncoderSeededEngine(slow.model, slow.size, slow.scale, fast=fast)
+    seeded = EncoderSeededEngine(slow.model, slow.size, slow.scale, slow.device, fast=fast)
     gates = {"gate 1": level1_gate, "gate 4": level4_gate}
     return {
         "own memory": partial(AsyncSource, ChosenEngines(seeded, fast, single), ideal),
@@ -82,8 +83,8 @@ def ablations(engines: Engines) -> dict[str, Variant]:
 @torch.inference_mode()
 def encoder_memory(fast: TorchFastEngine, image: Image) -> Memory:
     """A memory seeded by the fast path's own encoder."""
-    features = fast.model.encoder(network_input(image, fast.size))
-    with fast_precision():
+    features = fast.model.encoder(network_input(image, fast.size).to(fast.device))
+    with inference_precision(fast.device):
         memory = fast.model.smu.project(features)
     return tuple(m.float() for m in memory)
 

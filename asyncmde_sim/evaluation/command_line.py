@@ -45,7 +45,9 @@ def run_command(
     """Run what a command line asks for and return the exit code."""
     try:
         run(parse(options, description, arguments))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
+        if isinstance(error, ImportError) and error.name:
+            raise  # a broken installation, not a missing extra that the message names
         print(sentence(error), file=sys.stderr)
         return REFUSED
     return 0

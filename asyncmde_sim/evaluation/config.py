@@ -28,6 +28,9 @@ class RolloutConfig:
             when the camera has turned by D degrees.
         latency_ms: Constant latency added to every estimate, milliseconds.
         weights: Folder of trained weights; the shipped ones if none is given.
+        engine: What runs the networks: torch, or from files of scripts/export.py onnx-int8, onnx-fp32,
+            onnx-fp16, tensorrt-fp16 (on a GPU with @cuda). By default onnx-int8 if the weights come with its
+            files, as the shipped ones do, else torch.
         agent: Who steers.
         scene: One scene: a name such as hall-val-0003, or a GLB, PLY or OBJ file. Without it every episode
             draws one of the split's scenes.
@@ -52,6 +55,7 @@ class RolloutConfig:
     refresh: str = "free"
     latency_ms: float = 0.0
     weights: str | None = None
+    engine: str | None = None
     agent: str = "avoid"
     scene: str | None = None
     split: str = "val"
@@ -97,6 +101,7 @@ class RolloutConfig:
             "refresh": self.refresh,
             "latency_ms": self.latency_ms,
             "weights": self.weights,
+            "engine": self.engine,
             "difficulty": self.difficulty,
             "max_speed_mps": self.max_speed,
             "backend": self.backend,

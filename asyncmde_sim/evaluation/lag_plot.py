@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asyncmde_sim.depth.weights import write_whole
+from asyncmde_sim.files import write_whole
 
 FORMATS = (".png", ".pdf", ".svg")
 LABELS = {

@@ -10,10 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from asyncmde_sim.depth.weights import find_weights, is_ours
+from asyncmde_sim.depth.weights_folder import find_weights, is_ours
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import write_json, write_table
 from asyncmde_sim.evaluation.rollout import Results
+from asyncmde_sim.runtime.engines import default_engine
+from asyncmde_sim.runtime.engines.spec import parse_engine
 
 FORMAT = "asyncmde-sim rollout"
 FILES = (
@@ -94,7 +96,7 @@ def describe(config: RolloutConfig, robot: Any, weights: dict[str, Any] | None) 
 
 
 def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
-    """Name and SHA-256 of the files of the weights a source uses; None for a source without networks.
+    """Name, engine and files (SHA-256) of the weights a source uses; None for a source without networks.
 
     Only ``foundation`` may use weights that are not ours: a model of the transformers library.
 
@@ -105,9 +107,12 @@ def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
         return None
     foreign = config.depth == "foundation" and config.weights is not None and not is_ours(config.weights)
     folder = Path(str(config.weights)) if foreign else find_weights(config.weights)
-    files = sorted(folder.glob("*.safetensors"))
+    engine = config.engine or default_engine(config.weights)
+    spec = parse_engine(engine)
+    files = sorted(folder.glob("*.safetensors" if spec.library == "torch" else f"*.{spec.precision}.onnx"))
     return {
         "name": config.weights if foreign else folder.name,
+        "engine": engine,
         "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
 

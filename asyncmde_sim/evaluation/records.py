@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.spatial.transform import Rotation
 
-from asyncmde_sim.depth.weights import write_whole
+from asyncmde_sim.files import write_whole
 from asyncmde_sim.metrics.statistics import wilson_interval
 
 Row = dict[str, Any]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from asyncmde_sim.runtime.engines import Engines, LazyEngines
+from asyncmde_sim.runtime.engines.spec import parse_engine
 from asyncmde_sim.runtime.latency import LatencyProfile, load_profile
 from asyncmde_sim.runtime.refresh import RefreshPolicy, parse_refresh
 from asyncmde_sim.runtime.sources import (
@@ -38,6 +39,7 @@ def make_source(
     latency_ms: float = 0.0,
     weights: str | None = None,
     focal: float | None = None,
+    engine: str | None = None,
 ) -> DepthSource:
     """A depth source by name. Networks are loaded at its first ``reset``.
 
@@ -53,6 +55,8 @@ def make_source(
         latency_ms: A constant, pipelined delay on top, for any source, milliseconds.
         weights: Name or folder of the networks' weights; None for those shipped.
         focal: Focal length of the camera as a share of the image's width; None for that of the weights.
+        engine: What runs the networks, such as ``torch`` or ``onnx-int8``; None for the fastest on a CPU that
+            the weights come with. See ``engines.spec.parse_engine``.
 
     Raises:
         ValueError: One of these does not exist or is out of bounds; every one is checked for every source.
@@ -61,6 +65,9 @@ def make_source(
         raise ValueError(f"unknown depth source {depth!r}: there are {', '.join(SOURCE_NAMES)}")
     if not (math.isfinite(latency_ms) and latency_ms >= 0):
         raise ValueError(f"latency_ms is {latency_ms}, but a delay is finite and 0 ms or more")
-    source = _BUILDERS[depth](LazyEngines(weights, focal), load_profile(device), parse_refresh(refresh))
+    if engine is not None:
+        parse_engine(engine)
+    engines = LazyEngines(weights, focal, engine)
+    source = _BUILDERS[depth](engines, load_profile(device), parse_refresh(refresh))
     latency_ns = round(latency_ms * 1e6)
     return DelayedSource(source, latency_ns) if latency_ns else source

@@ -1,10 +1,11 @@
 """The depth sources: what an agent is given, and when, under the laws of time.
 
-All of them live in simulated time alone: how long the host computes changes nothing.
+All of them live in simulated time alone: how long the host computes, and when, changes nothing.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyncmde_sim.runtime.engines import Engines
+from asyncmde_sim.runtime.lane import Done, Lane
 from asyncmde_sim.runtime.latency import LatencyProfile
 from asyncmde_sim.runtime.refresh import RefreshPolicy
 from asyncmde_sim.runtime.reprojection import combine, reproject
@@ -30,6 +32,11 @@ class EpisodeSeeds:
         if seed is not None:
             self._rng = np.random.default_rng(seed)
         return int(self._rng.integers(2**32))
+
+
+def finished(state: dict[str, Any]) -> dict[str, Any]:
+    """A source's attributes with every future's result there, so that they can be pickled."""
+    return {k: Done(v.result()) if isinstance(v, Future) else v for k, v in state.items()}
 
 
 class OracleSource:
@@ -106,7 +113,7 @@ class BlindSource:
 class SinglePathSource:
     """One path alone, frame after frame: the slow path (``foundation``) or the fast path without memory.
 
-    A result that nobody asks for before the next one is there is never computed; its timing is the same.
+    A run is computed in the background from the moment that it starts, and waited for when it is due.
 
     Args:
         path: "slow" runs ``engines.slow``, "fast" runs ``engines.single``.
@@ -118,16 +125,18 @@ class SinglePathSource:
         self._path: PathName = path
         self._engines = engines
         self._profile = profile
+        self._lane = Lane()
         self._seeds = EpisodeSeeds()
         self._start_episode(None)
 
     def _start_episode(self, seed: int | None) -> None:
         self._schedule = Schedule(self._profile, paths=(self._path,), seed=self._seeds.next(seed))
-        self._finished: Run | None = None
-        self._newest: Estimate | None = None
+        self._in_flight: Future[Estimate] | None = None
+        self._newest: Future[Estimate] | None = None
 
     def reset(self, seed: int | None = None) -> None:
         """Forget everything, and load the network if it is not yet there."""
+        self._lane.wait()
         _ = self._engines.slow if self._path == "slow" else self._engines.single
         self._start_episode(seed)
 
@@ -138,12 +147,11 @@ class SinglePathSource:
     def newest(self, now_ns: int) -> Estimate | None:
         """The result of the last run that was done by ``now_ns``."""
         for event in self._schedule.advance(now_ns):
-            if event.kind == "finish":
-                self._finished = event.run
-        if self._finished is not None:
-            self._newest = self._compute(self._finished)
-            self._finished = None
-        return self._newest
+            if event.kind == "start":
+                self._in_flight = self._lane.submit(self._compute, event.run)
+            else:
+                self._newest = self._in_flight
+        return None if self._newest is None else self._newest.result()
 
     def _compute(self, run: Run) -> Estimate:
         image = run.frame.image
@@ -157,6 +165,9 @@ class SinglePathSource:
         runs = {"slow_runs": path.used} if self._path == "slow" else {"fast_runs": path.used}
         return SourceCounts(frames_seen=path.seen, frames_dropped=path.dropped, **runs)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return finished(self.__dict__)
+
 
 class AsyncSource:
     """The paper's system: the slow path refreshes a memory from which the fast path reads on every frame.
@@ -164,6 +175,10 @@ class AsyncSource:
     A fast run reads the memory as it is at its start. A refresh that lands while it is in flight overwrites
     the memory which that run would have written, and leaves its estimate and its other state as they are.
     There is no estimate before the first refresh has landed and a fast run that read it is done.
+
+    Runs are computed in the background from the moment that they start, each path in a lane of its own; an
+    estimate is waited for when it is due. What the fast path carries from frame to frame is touched in its
+    lane alone.
 
     Args:
         engines: The networks.
@@ -175,6 +190,7 @@ class AsyncSource:
         self._engines = engines
         self._profile = profile
         self._policy = policy
+        self._slow_lane, self._fast_lane = Lane(), Lane()
         self._seeds = EpisodeSeeds()
         self._start_episode(None)
 
@@ -182,11 +198,14 @@ class AsyncSource:
         self._schedule = Schedule(self._profile, self._policy, seed=self._seeds.next(seed))
         self._state: Any = None
         self._refresh: Run | None = None
-        self._in_flight: Estimate | None = None
-        self._newest: Estimate | None = None
+        self._slow: Future[Any] | None = None
+        self._landing: Future[None] | None = None
+        self._in_flight: Future[Estimate] | None = None
+        self._newest: Future[Estimate] | None = None
 
     def reset(self, seed: int | None = None) -> None:
         """Forget everything, and load the networks if they are not yet there."""
+        self._wait()
         _ = self._engines.slow, self._engines.fast
         self._start_episode(seed)
 
@@ -198,18 +217,30 @@ class AsyncSource:
         """The result of the last fast run that was done by ``now_ns``."""
         for event in self._schedule.advance(now_ns):
             run = event.run
-            if run.path == "slow" and event.kind == "finish":
-                self._land(run)
-                self._refresh = run
-            elif run.path == "fast" and event.kind == "start":
-                self._in_flight = self._run_fast(run)
-            elif run.path == "fast":
+            if run.path == "slow" and event.kind == "start":
+                self._slow = self._slow_lane.submit(self._run_slow, run)
+            elif run.path == "slow":
+                self._landing = self._fast_lane.submit(self._refreshed_by, run, self._slow)
+            elif event.kind == "start":
+                self._in_flight = self._fast_lane.submit(self._fast_after, self._landing, run)
+            else:
                 self._newest = self._in_flight
-        return self._newest
+        return None if self._newest is None else self._newest.result()
 
-    def _land(self, run: Run) -> None:
-        memory = self._engines.slow.memory(run.frame.image)
+    def _run_slow(self, run: Run) -> Any:
+        return self._engines.slow.memory(run.frame.image)
+
+    def _refreshed_by(self, run: Run, slow: Future[Any]) -> None:
+        self._refresh = run
+        self._land(slow.result())
+
+    def _land(self, memory: Any) -> None:
         self._state = self._engines.fast.refreshed(self._state, memory)
+
+    def _fast_after(self, landing: Future[None], run: Run) -> Estimate:
+        """What a landing raised is raised again here, where it is waited for."""
+        landing.result()
+        return self._run_fast(run)
 
     def _run_fast(self, run: Run) -> Estimate:
         """Run and write back at once: until the run is done, only a refresh touches what it wrote."""
@@ -230,6 +261,14 @@ class AsyncSource:
         fast, slow = self._schedule.counts("fast"), self._schedule.counts("slow")
         return SourceCounts(fast.seen, fast.dropped, fast_runs=fast.used, slow_runs=slow.used)
 
+    def _wait(self) -> None:
+        self._slow_lane.wait()
+        self._fast_lane.wait()
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._wait()
+        return finished(self.__dict__)
+
 
 class CatchUpSource(AsyncSource):
     """``AsyncSource`` that brings a refresh from its own frame to the present when it lands.
@@ -243,9 +282,11 @@ class CatchUpSource(AsyncSource):
         super()._start_episode(seed)
         self._history: list[tuple[Frame, Any]] = []
 
-    def _land(self, run: Run) -> None:
-        self._history = [(f, state) for f, state in self._history if f.time_ns >= run.frame.time_ns]
-        fast, memory = self._engines.fast, self._engines.slow.memory(run.frame.image)
+    def _land(self, memory: Any) -> None:
+        assert self._refresh is not None
+        since = self._refresh.frame.time_ns
+        self._history = [(frame, state) for frame, state in self._history if frame.time_ns >= since]
+        fast = self._engines.fast
         before = self._history[0][1] if self._history else self._state
         self._state = fast.refreshed(before, memory)
         for index, (frame, _) in enumerate(self._history):
@@ -302,8 +343,11 @@ class AsyncOdometrySource(AsyncSource):
             )
         super().offer(frame)
 
-    def _land(self, run: Run) -> None:
-        self._slow_depth, self._landed = self._engines.slow.depth_and_memory(run.frame.image)
+    def _run_slow(self, run: Run) -> Any:
+        return self._engines.slow.depth_and_memory(run.frame.image)
+
+    def _land(self, depth_and_memory: Any) -> None:
+        self._slow_depth, self._landed = depth_and_memory
 
     def _run_fast(self, run: Run) -> Estimate:
         fast, now, refresh = self._engines.fast, run.frame.view, self._refresh

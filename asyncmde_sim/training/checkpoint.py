@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from asyncmde_sim.depth.weights import write_whole
+from asyncmde_sim.files import write_whole
 
 Log = Callable[[str, int, Mapping[str, float]], None]
 

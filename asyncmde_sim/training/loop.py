@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asyncmde_sim.depth.engines import fast_precision
+from asyncmde_sim.depth.precision import inference_precision
 from asyncmde_sim.training.checkpoint import Checkpoint, Position
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
@@ -56,7 +56,9 @@ def to_device(model: Any, device: torch.device) -> Any:
 
 def mixed_precision(device: torch.device) -> torch.autocast:
     """Where a forward pass runs: in bfloat16 where the device computes in it and that is safe."""
-    return torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" else fast_precision()
+    return (
+        torch.autocast(device.type, torch.bfloat16) if device.type == "cuda" else inference_precision(device)
+    )
 
 
 def load_recipe(name_or_file: str) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from asyncmde_sim.depth import load_engines
-from asyncmde_sim.depth.engines import TorchFastEngine, TorchSingleEngine, TorchSlowEngine
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.images import network_input
 from asyncmde_sim.depth.slow_path import ConvSlowPath
-from asyncmde_sim.depth.weights import WeightsConfig, find_weights, load_network, read_config, save_network
+from asyncmde_sim.depth.weights import load_network, save_network
+from asyncmde_sim.depth.weights_folder import WeightsConfig, find_weights, read_config
+from asyncmde_sim.runtime.engines import load_engines
+from asyncmde_sim.runtime.engines.torch_engine import TorchFastEngine, TorchSingleEngine, TorchSlowEngine
 
 CONFIG = WeightsConfig("test", height=64, width=96, max_depth_m=10)
 

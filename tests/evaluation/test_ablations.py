@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from asyncmde_sim.depth.engines import TorchFastEngine, TorchSlowEngine
 from asyncmde_sim.depth.fast_path import FastPath
 from asyncmde_sim.depth.memory import combine_gates
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.evaluation.ablations import ablations, asynchronous_sources, encoder_memory
 from asyncmde_sim.runtime import Frame
+from asyncmde_sim.runtime.engines.torch_engine import TorchFastEngine, TorchSlowEngine
 from asyncmde_sim.runtime.refresh import EveryN
 from asyncmde_sim.runtime.types import View
 from asyncmde_sim.scenes.camera import Camera

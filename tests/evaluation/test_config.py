@@ -44,4 +44,11 @@ def test_the_weights_of_every_source_with_networks_are_recorded(depth):
     record = weights_record(RolloutConfig(depth=depth))
     assert (record is None) == (depth in ("oracle", "blind"))
     if record is not None:
-        assert {"slow.safetensors", "fast.safetensors"} < set(record["sha256"])
+        assert record["engine"] == "onnx-int8"
+        assert {"slow.int8.onnx", "fast.int8.onnx"} < set(record["sha256"])
+
+
+def test_the_record_names_the_files_that_the_engine_runs():
+    record = weights_record(RolloutConfig(engine="torch"))
+    assert record is not None and record["engine"] == "torch"
+    assert set(record["sha256"]) == {"slow.safetensors", "fast.safetensors", "fast-only.safetensors"}

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from asyncmde_sim.depth.weights import write_whole
 from asyncmde_sim.evaluation.output import check_folder, discard_folder, open_folder
 from asyncmde_sim.evaluation.records import write_json
+from asyncmde_sim.files import write_whole
 
 
 def test_json_is_strict(tmp_path):

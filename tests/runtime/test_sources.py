@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -336,12 +337,86 @@ def test_the_same_seed_gives_the_same_latencies_and_another_others(
     assert streams[0][0] != streams[0][1]
 
 
-def test_results_that_nobody_asks_for_are_not_computed(make_engines, make_profile, make_frames, replay):
+class Held:
+    """An engine that computes nothing before it is let go."""
+
+    def __init__(self, engines):
+        self.engines, self.go = engines, threading.Event()
+
+    @property
+    def slow(self):
+        return self.engines.slow
+
+    @property
+    def fast(self):
+        return self
+
+    @property
+    def single(self):
+        return self
+
+    def refreshed(self, state, memory):
+        return self.engines.fast.refreshed(state, memory)
+
+    def run(self, image, *state):
+        assert self.go.wait(timeout=30)
+        path = self.engines.fast if state else self.engines.single
+        return path.run(image, *state)
+
+
+@pytest.mark.parametrize("name", ["async", "fast"])
+def test_what_is_not_yet_due_is_not_waited_for(name, make_engines, make_profile, make_frames):
+    engines, profile = Held(make_engines()), make_profile(fast=5)
+    source = (
+        AsyncSource(engines, profile, FreeRunning())
+        if name == "async"
+        else SinglePathSource("fast", engines, profile)
+    )
+    source.reset(0)
+    for frame in make_frames([0]):
+        source.offer(frame)
+    assert source.newest(0) is None and source.newest(4) is None
+    engines.go.set()
+    assert source.newest(5).capture_ns == 0
+
+
+@pytest.mark.parametrize("path", ["slow", "fast"])
+@pytest.mark.parametrize("name", ["foundation", "fast", "async", "async-odometry", "async-catch-up"])
+def test_what_an_engine_raises_is_raised_when_it_is_due(
+    name, path, make_engines, make_profile, make_frames, monkeypatch
+):
     engines = make_engines()
-    source = SinglePathSource("slow", engines, make_profile(slow=12))
-    answers = replay(source, make_frames(range(0, 100, STEP)), [100])
-    assert engines.ran == [("slow", 8)]
-    assert answers[100].capture_ns == 80
+    source = all_sources(lambda: engines, make_profile(slow=3, fast=3))[name]
+
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    broken = type(getattr(engines, {"foundation": "slow", "fast": "single"}.get(name, path)))
+    for method in ("run", "memory", "depth_and_memory"):
+        monkeypatch.setattr(broken, method, fail, raising=False)
+    source.reset(0)
+    first, second = make_frames([0, 10])
+    source.offer(first)
+    assert source.newest(0) is None
+    with pytest.raises(RuntimeError, match="out of memory"):
+        source.newest(10)
+        source.offer(second)
+        source.newest(20)
+
+
+@pytest.mark.parametrize("name", ESTIMATING)
+def test_a_copy_pickled_in_flight_goes_on_like_the_original(name, make_engines, make_profile, make_frames):
+    source = all_sources(make_engines, make_profile(slow=25, fast=12))[name]
+    source.reset(3)
+    for number, frame in enumerate(make_frames(range(0, 200, STEP))):
+        if number == 10:
+            other = pickle.loads(pickle.dumps(source))
+        source.offer(frame)
+        answer = facts(source.newest(frame.time_ns))
+        if number >= 10:
+            other.offer(frame)
+            assert facts(other.newest(frame.time_ns)) == answer
+    assert answer is not None
 
 
 def test_oracle_and_blind(make_frames, replay):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from asyncmde_sim.depth.engines import TorchFastEngine, TorchSingleEngine, TorchSlowEngine
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.runtime import Frame
+from asyncmde_sim.runtime.engines.torch_engine import TorchFastEngine, TorchSingleEngine, TorchSlowEngine
 from asyncmde_sim.runtime.refresh import FreeRunning
 from asyncmde_sim.runtime.sources import AsyncSource, SinglePathSource
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from asyncmde_sim.depth.weights import find_weights
+from asyncmde_sim.depth.weights_folder import find_weights
 from asyncmde_sim.training.clips import Clips, write_shard
 
 SCHEDULE = {"steps": 2, "batch": 2, "learning_rate": 1e-4}

@@ -1,13 +1,20 @@
-"""What a depth source computes with. Images are (H, W, 3) uint8; memory and state are opaque here."""
+"""What a depth source computes with: one interface, an engine for each library.
+
+Images are (H, W, 3) uint8; memory and state are opaque here.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asyncmde_sim.depth.weights_folder import find_weights, is_ours
 from asyncmde_sim.intrinsics import Intrinsics
+from asyncmde_sim.runtime.engines.onnx_file import INPUTS, onnx_file
+from asyncmde_sim.runtime.engines.spec import parse_engine
 
 Image = NDArray[np.uint8]
 Depth = NDArray[np.float32]
@@ -76,24 +83,58 @@ class Engines(Protocol):
     def single(self) -> SingleEngine: ...
 
 
+@lru_cache(maxsize=4)
+def load_engines(weights: str | None, focal: float | None = None, engine: str | None = None) -> Engines:
+    """The engines of a set of weights for a camera, kept for the process.
+
+    Args:
+        weights: Name of shipped weights, or a folder; None for the weights shipped. Under torch also, for the
+            slow path alone, the Hugging Face name or folder of a transformers Depth Anything model.
+        focal: Focal length of the camera as a share of the image's width; None for that of the weights.
+        engine: See ``spec.parse_engine``; None for ``default_engine``.
+
+    Raises:
+        ValueError: There is no such engine, or ``focal`` is not positive.
+    """
+    spec = parse_engine(engine or default_engine(weights))
+    if spec.library == "torch":
+        import torch
+
+        from asyncmde_sim.runtime.engines.torch_engine import TorchEngines
+
+        return TorchEngines(weights, focal, torch.device(spec.processor))
+    from asyncmde_sim.runtime.engines.onnx_engine import OnnxEngines
+
+    return OnnxEngines(weights, focal, spec=spec)
+
+
+def default_engine(weights: str | None) -> str:
+    """``onnx-int8`` for weights that come with its files, as the shipped ones do; else ``torch``."""
+    if weights is not None and not is_ours(weights):
+        return "torch"
+    folder = find_weights(weights)
+    there = all(onnx_file(folder, network, "int8").is_file() for network in INPUTS)
+    return "onnx-int8" if there else "torch"
+
+
 class LazyEngines:
     """Loads the engines of a set of weights when one is first needed; a pickle carries only the name.
 
     Args:
-        weights: Name or folder for ``asyncmde_sim.depth.load_engines``; None for the weights shipped.
+        weights: See ``load_engines``.
         focal: Focal length of the camera as a share of the image's width; None for that of the weights.
+        engine: See ``load_engines``.
     """
 
-    def __init__(self, weights: str | None = None, focal: float | None = None) -> None:
-        self._weights = weights
-        self._focal = focal
+    def __init__(
+        self, weights: str | None = None, focal: float | None = None, engine: str | None = None
+    ) -> None:
+        self._arguments = weights, focal, engine
         self._loaded: Engines | None = None
 
     def _load(self) -> Engines:
         if self._loaded is None:
-            from asyncmde_sim.depth import load_engines
-
-            self._loaded = load_engines(self._weights, self._focal)
+            self._loaded = load_engines(*self._arguments)
         return self._loaded
 
     @property
@@ -112,4 +153,4 @@ class LazyEngines:
         return self._load().single
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_weights": self._weights, "_loaded": None}
+        return {"_arguments": self._arguments, "_loaded": None}
