@@ -1,7 +1,7 @@
 """A small forward range sensor beside the camera, simulated from true depth.
 
-Its figures are those of ST's VL53L5CX with 4 x 4 zones (data sheet DS13754): a square view of 45 degrees and up
-to 4 m; the noise of 2 % of the distance is of the size that it states for a bright room's walls.
+It is like ST's VL53L5CX with 4 x 4 zones: a square view of 45 degrees and up to 4 m. The noise of 2 % of the
+distance is assumed.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ def measure_ranges(
         rng: Draws the noise.
 
     Returns:
-        (ZONES * ZONES, 3) float32: column and row in pixels, 0 at the centre of the first, and metres along the
-        optical axis, 0 for none: beyond ``MAX_RANGE_M``, or outside the image, where the pixel is the nearest.
+        (ZONES * ZONES, 3) float32: column and row in pixels, 0 at the centre of the first, and metres along
+        the optical axis, 0 for none: beyond ``MAX_RANGE_M``, or outside the image, where the pixel is the
+        nearest inside.
     """
     height, width = depth.shape
     slopes = ((np.arange(ZONES) + 0.5) / ZONES * 2 - 1) * math.tan(FIELD_OF_VIEW_RAD / 2)

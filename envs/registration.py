@@ -33,6 +33,7 @@ def make_environment(
     refresh: str = "free",
     latency_ms: float = 0.0,
     weights: str | None = None,
+    align: str | None = None,
     **options: Any,
 ) -> gym.Env[Any, Any]:
     """An environment whose observation holds estimated depth.
@@ -44,6 +45,7 @@ def make_environment(
         refresh: When the slow path starts again.
         latency_ms: Constant latency on top of the profile.
         weights: Name or folder of the networks' weights; None is the shipped ones.
+        align: What brings a relative model's depth to metres, see ``runtime.make_source``.
         **options: Options of the plain environment.
 
     Raises:
@@ -58,7 +60,7 @@ def make_environment(
 
     camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
     focal = camera.focal_px / camera.width
-    return DepthWrapper(env, make_source(depth, device, refresh, latency_ms, weights, focal))
+    return DepthWrapper(env, make_source(depth, device, refresh, latency_ms, weights, focal, align))
 
 
 def register_environments() -> None:

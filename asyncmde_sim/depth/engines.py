@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.images import network_input
 from asyncmde_sim.depth.memory import MemoryState, resize
-from asyncmde_sim.depth.slow_path import SlowPath
+from asyncmde_sim.depth.slow_path import DepthAnythingSlowPath, SlowPath
 from asyncmde_sim.depth.turning import Turn
 from asyncmde_sim.depth.weights import (
+    DEFAULT_WEIGHTS,
+    RELATIVE_STAND_IN,
     WeightsConfig,
     find_weights,
     is_ours,
@@ -93,8 +95,9 @@ class TorchSlowEngine:
     def __post_init__(self) -> None:
         if self.model.decoder.depth_type != "metric":
             raise ValueError(
-                "this slow path gives relative depth, which has no metres: use metric weights "
-                "(for Depth Anything V2: a Metric-Indoor model)"
+                "this slow path gives relative depth, which has no metres: use the depth source 'foundation' "
+                "with align 'floor', 'ranges' or 'odometry', or metric weights (for Depth Anything V2: a "
+                "Metric-Indoor model)"
             )
 
     @torch.inference_mode()
@@ -118,6 +121,38 @@ class TorchSlowEngine:
     def _features(self, image: Image) -> list[Tensor]:
         with fast_precision():
             return self.model.features(network_input(image, self.size))
+
+
+@dataclass(frozen=True)
+class TorchRelativeEngine:
+    """A slow path that gives relative depth, under torch on the CPU; see :class:`TorchSlowEngine`."""
+
+    model: SlowPath
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.model.decoder.depth_type != "relative":
+            raise ValueError("this slow path gives metric depth, which needs no alignment: leave align out")
+
+    @torch.inference_mode()
+    def run(self, image: Image) -> Depth:
+        """Relative depth (H, W) of one image (H, W, 3), 0 or more, larger is nearer."""
+        return _estimate(self.model, image, self.size, scale=1.0)
+
+
+@dataclass(frozen=True)
+class RelativeStandIn:
+    """A metric slow path whose scale and shift are thrown away in each frame.
+
+    It stands in for a relative model where there is none: the same ambiguity, but our own networks' errors.
+    """
+
+    metric: TorchSlowEngine
+
+    def run(self, image: Image) -> Depth:
+        """Inverse depth (H, W), 0 at the farthest pixel of the image and 1 at the nearest."""
+        inverse = 1 / self.metric.run(image)
+        return (inverse - inverse.min()) / max(float(np.ptp(inverse)), 1e-6)
 
 
 @dataclass(frozen=True)
@@ -185,7 +220,8 @@ class Engines:
 
     Args:
         weights: Name of shipped weights, a folder of ours, or (slow path only) the Hugging Face name or
-            folder of a transformers Depth Anything model; None is the default weights.
+            folder of a transformers Depth Anything model; None is the default weights. The name
+            ``relative-stand-in`` is a slow path alone, see :class:`RelativeStandIn`.
         focal: Focal length of the camera whose images they see, as a share of the image's width; None is
             that of our weights. A thing looks as large at twice the distance through twice the focal length,
             so the depth of our networks is scaled by the ratio (Metric3D, arXiv 2307.10984, its canonical
@@ -210,7 +246,8 @@ class Engines:
             FileNotFoundError: There is none.
             ValueError: The weights are not ours, so they have no fast path.
         """
-        if self.weights is not None and not is_ours(self.weights) and Path(self.weights).is_dir():
+        foreign = self.weights is not None and not is_ours(self.weights) and Path(self.weights).is_dir()
+        if foreign or self.weights == RELATIVE_STAND_IN:
             raise ValueError(
                 f"{self.weights} is a slow path alone: a fast path must be trained for it before "
                 "'async' or 'fast' can use it"
@@ -234,13 +271,39 @@ class Engines:
 
     @cached_property
     def slow(self) -> TorchSlowEngine:
-        """The slow path's engine: ours, or a Depth Anything model."""
+        """The slow path's engine: ours, or a Depth Anything model.
+
+        Raises:
+            ValueError: It gives relative depth.
+        """
         if self.weights is None or is_ours(self.weights):
             model = load_network("slow", self.folder)
             cast_once(model)
             return TorchSlowEngine(model, self.size, self.scale)
+        if self.weights == RELATIVE_STAND_IN:
+            raise ValueError(
+                f"{RELATIVE_STAND_IN} gives relative depth, which has no metres: use the depth source "
+                "'foundation' with align 'floor', 'ranges' or 'odometry', or other weights"
+            )
         model = load_depth_anything(self.weights)
-        return TorchSlowEngine(model, (12 * model.patch_size, 16 * model.patch_size))
+        return TorchSlowEngine(model, _depth_anything_size(model))
+
+    @cached_property
+    def relative(self) -> TorchRelativeEngine | RelativeStandIn:
+        """The engine of a slow path that gives relative depth: a Depth Anything model, or the stand-in.
+
+        Raises:
+            ValueError: It gives metric depth.
+        """
+        if self.weights == RELATIVE_STAND_IN:
+            return RelativeStandIn(load_engines(None, self.focal).slow)
+        if self.weights is None or is_ours(self.weights):
+            raise ValueError(
+                f"the weights {self.weights or DEFAULT_WEIGHTS!r} give metric depth, which needs no "
+                "alignment: leave align out, or use the weights of a relative Depth Anything model"
+            )
+        model = load_depth_anything(self.weights)
+        return TorchRelativeEngine(model, _depth_anything_size(model))
 
     @cached_property
     def fast(self) -> TorchFastEngine:
@@ -255,6 +318,10 @@ class Engines:
         model = load_network("fast-only", self.folder)
         cast_once(model)
         return TorchSingleEngine(model, self.size, self.scale)
+
+
+def _depth_anything_size(model: DepthAnythingSlowPath) -> tuple[int, int]:
+    return 12 * model.patch_size, 16 * model.patch_size
 
 
 load_engines = lru_cache(maxsize=4)(Engines)

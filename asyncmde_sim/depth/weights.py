@@ -23,6 +23,8 @@ from asyncmde_sim.depth.slow_path import ConvSlowPath, DepthAnythingSlowPath
 
 SHIPPED_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = "asyncmde-indoor"
+RELATIVE_STAND_IN = "relative-stand-in"
+"""Name of the shipped slow path without its scale and shift; see ``engines.RelativeStandIn``."""
 NETWORKS: Mapping[str, type[nn.Module]] = {
     "slow": ConvSlowPath,
     "fast": FastPath,

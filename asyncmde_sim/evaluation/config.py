@@ -28,6 +28,8 @@ class RolloutConfig:
             when the camera has turned by D degrees.
         latency_ms: Constant latency added to every estimate, milliseconds.
         weights: Folder of trained weights; the shipped ones if none is given.
+        align: What brings the depth of a relative model to metres (with --depth foundation alone): floor (the
+            camera's height over the floor), ranges (a few range readings) or odometry.
         agent: Who steers.
         scene: One scene: a name such as hall-val-0003, or a GLB, PLY or OBJ file. Without it every episode
             draws one of the split's scenes.
@@ -52,6 +54,7 @@ class RolloutConfig:
     refresh: str = "free"
     latency_ms: float = 0.0
     weights: str | None = None
+    align: str | None = None
     agent: str = "avoid"
     scene: str | None = None
     split: str = "val"
@@ -97,6 +100,7 @@ class RolloutConfig:
             "refresh": self.refresh,
             "latency_ms": self.latency_ms,
             "weights": self.weights,
+            "align": self.align,
             "difficulty": self.difficulty,
             "max_speed_mps": self.max_speed,
             "backend": self.backend,

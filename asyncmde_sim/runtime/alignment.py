@@ -35,10 +35,12 @@ TRIES = 300
 """Pairs of points that a robust fit starts from."""
 TOLERANCE = 0.1
 """A point further from the fit than this share of its inverse depth is an outlier."""
-MIN_SPREAD = 1.5
+MIN_SPREAD = 1.3
 """The farthest point of a fit must be so many times as far as the nearest, or scale and shift are one."""
 MIN_CORRELATION = 0.95
 """Of the relative and the true inverse depth of a fit's points."""
+FAR_PERCENTILE = 2
+"""A fit that puts so many percent of an image beyond infinity is no good fit."""
 
 
 class Alignment(Protocol):
@@ -73,16 +75,16 @@ class Fit:
     scale: float
     shift: float
 
-    def inverse_depth(self, relative: NDArray[np.floating]) -> Array:
+    def inverse_depth(self, relative: Array) -> Array:
         """Inverse depth of relative depth of any shape."""
-        return self.scale * relative.astype(np.float64) + self.shift
+        return self.scale * relative + self.shift
 
 
 class FittedAlignment(ABC):
     """An alignment that fits a scale and a shift to each frame, and holds the last fit where it cannot.
 
-    A fit is held for the frame's relative depth less its median, in units of its mean absolute deviation. So
-    what a held fit keeps are the typical nearness of a scene and its spread, and no result depends on the scale
+    A fit is for the frame's relative depth less its median, in units of its mean absolute deviation. So what
+    a held fit keeps are the typical nearness of a scene and its spread, and no result depends on the scale
     and shift that the model chose for a frame. It is held until a better one is found, however old it is.
 
     Attributes:
@@ -115,6 +117,8 @@ class FittedAlignment(ABC):
             return np.zeros(relative.shape, np.float32)
         normal = _normalised(relative, known)
         fit = self._find(normal, known, frame, self._fit)
+        if fit is not None and np.percentile(fit.inverse_depth(normal[known]), FAR_PERCENTILE) <= 0:
+            fit = None
         self.fitted = fit is not None
         self._fit = fit or self._fit
         if self._fit is None:
@@ -144,11 +148,11 @@ class FloorAlignment(FittedAlignment):
     Every pixel below the horizon would have a known depth if it showed the floor. The scale and shift that
     make the most of those pixels floor are fitted to them (RANSAC, then reweighted least squares).
 
-    It fails, and holds the last fit, where the floor is less than a tenth of the image: a camera that looks up,
-    or stands before a wall. Depth is wrong by as much as the height is, everywhere. What is level but no floor
-    (a table that fills the lower image, a step) is taken for the floor, and depth comes out too large by
-    height / (height - its height). High above the floor nothing near is fitted, so what is near is
-    extrapolated.
+    It fails, and holds the last fit, where the floor is less than a tenth of the image: a camera that looks
+    up, or stands before a wall. Depth is wrong by as much as the height is, everywhere. What is level but no
+    floor (a table that fills the lower image, a step) is taken for the floor, and depth comes out too large
+    by height / (height - its height). From high above, the floor is all at about the same distance, and what
+    is near is extrapolated.
 
     A frame needs ``camera_height_m``, and ``view``, whose pose is z up.
     """
@@ -160,8 +164,8 @@ class FloorAlignment(FittedAlignment):
         """See ``Alignment``."""
         if frame.view is None or frame.camera_height_m is None:
             raise ValueError(
-                "the alignment 'floor' needs the camera's height and tilt, but the environment gives no "
-                "info['camera_height_m'] or info['T_odometry_camera'], or its camera is no pinhole: use "
+                "the alignment 'floor' needs the camera's height and tilt, but the frame lacks them (from an "
+                "environment: info['camera_height_m'], info['T_odometry_camera'] and a pinhole camera): use "
                 "'ranges' or 'odometry'"
             )
 
@@ -183,21 +187,21 @@ class RangeAlignment(FittedAlignment):
     Readings that are all equally far, as before a wall, cannot tell scale from shift: then the last fit is
     scaled by one factor to agree with them.
 
-    It fails, and holds the last fit, with fewer than four readings (all is out of the sensor's range, or too
-    dark for it). Outside the sensor's narrow view, and nearer or farther than all readings, depth is
-    extrapolated. A reading from beside an edge of the relative depth counts for the wrong side.
+    It fails, and holds the last fit, with fewer than six readings that agree (all is out of the sensor's
+    range, or swallows its light). Nearer or farther than all readings, depth is extrapolated. A reading
+    beside an edge that the relative depth has a little elsewhere counts for the wrong side.
 
     A frame needs ``ranges``.
     """
 
-    MIN_READINGS = 4
+    MIN_READINGS = 6
 
     def check(self, frame: Frame) -> None:
         """See ``Alignment``."""
         if frame.ranges is None:
             raise ValueError(
-                "the alignment 'ranges' needs range readings, but the environment gives no info['ranges']: "
-                "use 'floor' or 'odometry'"
+                "the alignment 'ranges' needs range readings, but the frame has none (from an environment: "
+                "info['ranges']): use 'floor' or 'odometry'"
             )
         height, width = frame.image.shape[:2]
         for name, pixels, size in (
@@ -230,14 +234,14 @@ class RangeAlignment(FittedAlignment):
 class OdometryAlignment(FittedAlignment):
     """Scale and shift from the way the camera has moved.
 
-    Points with texture are carried into up to four earlier images by the depth that a scale and shift give them;
-    those are sought under which the grey levels agree best (see ``parallax``). The earlier images are a few
-    centimetres apart and at most two seconds old.
+    Points with texture are carried into up to four earlier images by the depth that a scale and shift give
+    them; those are sought under which the grey levels agree best (see ``parallax``). The earlier images are a
+    few centimetres apart and at most two seconds old.
 
-    It fails, and holds the last fit, without parallax (a camera that stands, or only turns, for two seconds; all
-    is far), without texture, and where a turn has left nothing in common with the earlier images. Depth is
-    wrong by as much as the odometry's step length is. Repeated patterns, and movers that fill the image, mislead
-    it. A rolling shutter while the rate of turn changes shifts what it compares.
+    It fails, and holds the last fit, without parallax (a camera that stands, or only turns, for two seconds;
+    all is far), without texture, and where a turn has left nothing in common with the earlier images. Depth
+    is wrong by as much as the length of the odometry's steps is. Repeated patterns, and movers that fill the
+    image, mislead it. A rolling shutter while the rate of turn changes shifts what it compares.
 
     A frame needs ``view``.
     """
@@ -246,7 +250,7 @@ class OdometryAlignment(FittedAlignment):
     KEYFRAME_M = 0.05
     MAX_AGE_NS = 2_000_000_000
     MIN_POINTS = 30
-    MIN_RISE = 0.15
+    MIN_RISE = 0.2
     """Grey levels by which the images agree less when all is a quarter nearer, or farther."""
 
     def reset(self) -> None:
@@ -258,8 +262,8 @@ class OdometryAlignment(FittedAlignment):
         """See ``Alignment``."""
         if frame.view is None:
             raise ValueError(
-                "the alignment 'odometry' needs to know where each frame was taken from, but the environment "
-                "gives no info['T_odometry_camera'] or its camera is no pinhole: use 'ranges'"
+                "the alignment 'odometry' needs to know where each frame was taken from, but the frame does "
+                "not say (from an environment: info['T_odometry_camera'] and a pinhole camera): use 'ranges'"
             )
 
     def _find(self, normal: Array, known: NDArray[np.bool_], frame: Frame, last: Fit | None) -> Fit | None:
@@ -332,7 +336,7 @@ def robust_fit(relative: Array, inverse: Array) -> tuple[Fit, NDArray[np.bool_]]
     if not len(scales):
         return None
     shifts = inverse[one] - scales * relative[one]
-    judges = np.arange(len(relative)) if len(relative) <= 2 * TRIES else rng.integers(0, len(relative), 2 * TRIES)
+    judges = rng.permutation(len(relative))[: 2 * TRIES]
     errors = np.abs(np.outer(scales, relative[judges]) + shifts[:, None] - inverse[judges]) / inverse[judges]
     best = int(np.minimum(errors / TOLERANCE, 1.0).sum(axis=1).argmin())
     fit = Fit(float(scales[best]), float(shifts[best]))

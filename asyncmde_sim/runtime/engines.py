@@ -31,6 +31,14 @@ class SlowEngine(Protocol):
         ...
 
 
+class RelativeEngine(Protocol):
+    """A slow path that gives inverse depth up to an unknown scale and shift; see ``runtime.alignment``."""
+
+    def run(self, image: Image) -> Depth:
+        """Relative depth (H, W) float32 of the image, larger is nearer."""
+        ...
+
+
 class FastEngine(Protocol):
     """The fast path with its spatial memory."""
 
@@ -76,6 +84,13 @@ class Engines(Protocol):
     def single(self) -> SingleEngine: ...
 
 
+class ModelEngines(Engines, Protocol):
+    """Engines whose slow path may be relative; then ``slow``, ``fast`` and ``single`` refuse."""
+
+    @property
+    def relative(self) -> RelativeEngine: ...
+
+
 class LazyEngines:
     """Loads the engines of a set of weights when one is first needed; a pickle carries only the name.
 
@@ -87,9 +102,9 @@ class LazyEngines:
     def __init__(self, weights: str | None = None, focal: float | None = None) -> None:
         self._weights = weights
         self._focal = focal
-        self._loaded: Engines | None = None
+        self._loaded: ModelEngines | None = None
 
-    def _load(self) -> Engines:
+    def _load(self) -> ModelEngines:
         if self._loaded is None:
             from asyncmde_sim.depth import load_engines
 
@@ -100,6 +115,11 @@ class LazyEngines:
     def slow(self) -> SlowEngine:
         """The slow path."""
         return self._load().slow
+
+    @property
+    def relative(self) -> RelativeEngine:
+        """The slow path of a relative model."""
+        return self._load().relative
 
     @property
     def fast(self) -> FastEngine:

@@ -1,7 +1,7 @@
 """How well inverse depths explain what an earlier view saw: a plane sweep over a sparse set of points.
 
-The direct method (Newcombe et al., DTAM, ICCV 2011): each point is carried into an earlier image at a ladder of
-inverse depths, and the grey levels there are compared with those around the point. Nothing is matched or
+The direct method (Newcombe et al., DTAM, ICCV 2011): each point is carried into an earlier image at a ladder
+of inverse depths, and the grey levels there are compared with those around the point. Nothing is matched or
 tracked, so points that many depths explain alike simply say little.
 """
 
@@ -108,10 +108,9 @@ def _differences(
         rays = np.stack(
             [(columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy, np.ones(len(points))]
         )
-        x, y, z = (
-            (T_earlier_present[:3, :3] @ rays)[:, :, None]
-            + T_earlier_present[:3, 3, None, None] * LADDER[None, None]
-        )
+        x, y, z = (T_earlier_present[:3, :3] @ rays)[:, :, None] + T_earlier_present[
+            :3, 3, None, None
+        ] * LADDER[None, None]
         ahead = np.where(z > NEAREST, z, np.nan)
         column, row = camera.fx * x / ahead + camera.cx, camera.fy * y / ahead + camera.cy
         inside = (column >= 0) & (column <= width - 1) & (row >= 0) & (row <= height - 1)

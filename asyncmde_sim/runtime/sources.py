@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncmde_sim.runtime.engines import Engines
+from asyncmde_sim.runtime.alignment import Alignment
+from asyncmde_sim.runtime.engines import Engines, ModelEngines
 from asyncmde_sim.runtime.latency import LatencyProfile
 from asyncmde_sim.runtime.refresh import RefreshPolicy
 from asyncmde_sim.runtime.reprojection import combine, reproject
@@ -146,9 +147,12 @@ class SinglePathSource:
         return self._newest
 
     def _compute(self, run: Run) -> Estimate:
-        image = run.frame.image
-        depth = self._engines.slow.run(image) if self._path == "slow" else self._engines.single.run(image)
-        return Estimate(depth, run.frame.time_ns, run.end_ns, run.frame.time_ns, run.end_ns)
+        captured_ns = run.frame.time_ns
+        return Estimate(self._depth(run.frame), captured_ns, run.end_ns, captured_ns, run.end_ns)
+
+    def _depth(self, frame: Frame) -> NDArray[np.float32]:
+        engine = self._engines.slow if self._path == "slow" else self._engines.single
+        return engine.run(frame.image)
 
     @property
     def counts(self) -> SourceCounts:
@@ -156,6 +160,55 @@ class SinglePathSource:
         path = self._schedule.counts(self._path)
         runs = {"slow_runs": path.used} if self._path == "slow" else {"fast_runs": path.used}
         return SourceCounts(frames_seen=path.seen, frames_dropped=path.dropped, **runs)
+
+
+class AlignedSource(SinglePathSource):
+    """A slow path that gives relative depth, alone, brought to metres by an alignment.
+
+    Every result is computed, whether or not it is asked for: an alignment remembers. Aligning takes no time
+    of its own in simulation.
+
+    Args:
+        engines: The networks.
+        profile: Latencies; the path always runs alone.
+        alignment: It belongs to this source alone.
+    """
+
+    def __init__(self, engines: ModelEngines, profile: LatencyProfile, alignment: Alignment) -> None:
+        self._model, self._alignment = engines, alignment
+        super().__init__("slow", engines, profile)
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget everything, and load the network if it is not yet there.
+
+        Raises:
+            ValueError: The weights give metric depth.
+        """
+        _ = self._model.relative
+        self._start_episode(seed)
+
+    def _start_episode(self, seed: int | None) -> None:
+        super()._start_episode(seed)
+        self._alignment.reset()
+
+    def offer(self, frame: Frame) -> None:
+        """Take a frame at its capture time.
+
+        Raises:
+            ValueError: It lacks what the alignment needs.
+        """
+        self._alignment.check(frame)
+        super().offer(frame)
+
+    def newest(self, now_ns: int) -> Estimate | None:
+        """The result of the last run that was done by ``now_ns``."""
+        for event in self._schedule.advance(now_ns):
+            if event.kind == "finish":
+                self._newest = self._compute(event.run)
+        return self._newest
+
+    def _depth(self, frame: Frame) -> NDArray[np.float32]:
+        return self._alignment.align(self._model.relative.run(frame.image), frame)
 
 
 class AsyncSource:

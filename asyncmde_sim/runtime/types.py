@@ -48,17 +48,30 @@ class RangeReadings:
         shapes = {values.shape for values in (self.columns, self.rows, self.depth_m)}
         if len(shapes) > 1 or self.depth_m.ndim != 1:
             raise ValueError(
-                f"range readings have shapes {self.columns.shape}, {self.rows.shape} and {self.depth_m.shape}, "
-                "but one column, row and depth a reading are needed: give three arrays of one length"
+                f"range readings have shapes {self.columns.shape}, {self.rows.shape} and "
+                f"{self.depth_m.shape}, but each has a column, a row and a depth: give three arrays (N,)"
             )
         if not (np.isfinite(self.columns).all() and np.isfinite(self.rows).all()):
             raise ValueError("the pixel of a range reading is not finite: leave such a reading out")
         bad = ~(np.isfinite(self.depth_m) & (self.depth_m >= 0))
         if bad.any():
             raise ValueError(
-                f"a range reading is {self.depth_m[bad][0]} m, but it must be finite and not negative: give 0 "
-                "where nothing was measured"
+                f"a range reading is {self.depth_m[bad][0]} m, but it must be finite and not negative: give "
+                "0 where nothing was measured"
             )
+
+    @classmethod
+    def from_rows(cls, rows: NDArray[np.floating]) -> RangeReadings:
+        """Readings (N, 3) of column, row and depth.
+
+        Raises:
+            ValueError: The shape is another, or a reading is no good.
+        """
+        if rows.ndim != 2 or rows.shape[1] != 3:
+            raise ValueError(
+                f"range readings have shape {rows.shape}, but (N, 3) is needed: column, row, metres"
+            )
+        return cls(*np.array(rows.T, dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -85,8 +98,8 @@ class Frame:
         height = self.camera_height_m
         if height is not None and not (math.isfinite(height) and height > 0):
             raise ValueError(
-                f"camera_height_m is {height}, but a camera is above the floor it sees: give a finite, positive "
-                "height, or None where it is unknown"
+                f"camera_height_m is {height}, but a camera is above the floor it sees: give a finite, "
+                "positive height, or None where it is unknown"
             )
 
 
