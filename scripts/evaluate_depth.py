@@ -216,7 +216,7 @@ def print_tables(figures: dict[str, dict]) -> None:
 
 def print_alignments(figures: Mapping[str, Mapping[str, list[dict]]]) -> None:
     """For each alignment: how often it knows, and its scores beside the metric model's and the best fit's."""
-    columns = ("fitted", "held", "none", "δ1", "AbsRel", "metric", "AbsRel", "to truth", "AbsRel")
+    columns = ("frames", "fitted", "held", "none", "δ1", "AbsRel", "metric", "AbsRel", "truth", "AbsRel")
     table = _table("aligned by", *columns)
     for group, alignments in figures.items():
         table.add_row(f"[bold]{escape(group)}")
@@ -224,10 +224,11 @@ def print_alignments(figures: Mapping[str, Mapping[str, list[dict]]]) -> None:
             for row in rows:
                 scores = [s for key in SCORED for s in (row[key] or (None, None))]
                 shares = [f"{row[key]:.0%}" for key in ("fitted", "held", "none")]
-                label = name if row["circumstance"] is None else f"  {row['circumstance']} ({row['frames']})"
-                table.add_row(label, *shares, *("" if s is None else f"{s:.3f}" for s in scores))
+                label = name if row["circumstance"] is None else f"  {row['circumstance']}"
+                shown = ["" if s is None else f"{s:.3f}" for s in scores]
+                table.add_row(label, str(row["frames"]), *shares, *shown)
         table.add_section()
-    Console(width=100).print(table)
+    Console(width=80).print(table)
 
 
 def mean_recovery(figures: Mapping[str, dict], source: str) -> float | None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from asyncmde_sim.evaluation.depth_accuracy import DepthSequence
 from asyncmde_sim.metrics.depth import score_frame
-from asyncmde_sim.runtime.alignment import OdometryAlignment, RangeAlignment, make_alignment
+from asyncmde_sim.runtime.alignment import MIN_SPREAD, OdometryAlignment, RangeAlignment, make_alignment
 from asyncmde_sim.runtime.engines import RelativeEngine, SlowEngine
 
 Scores = tuple[float, float]
@@ -91,8 +91,14 @@ def summarise_alignments(found: Mapping[str, Sequence[AlignedFrame]]) -> dict[st
     """For each alignment a row over all frames, then one for each circumstance.
 
     A row holds the ``circumstance`` (None: all), the number of ``frames``, the shares ``fitted``, ``held`` and
-    ``none`` of those with evidence of their own, with a fit held from before, and without depth, and the scores
-    ``aligned``, ``metric`` and ``fitted_to_truth`` (delta1, AbsRel; None without any) over the frames with depth.
+    ``none`` of those with evidence of their own, with a fit held from before, and without depth, and the
+    scores ``aligned``, ``metric`` and ``fitted_to_truth`` (delta1, AbsRel; None without any) over the frames
+    with depth.
+
+    Circumstances are, for ``floor``: the camera ``looks up`` (its axis by more than 15 degrees), or else is
+    ``high`` (above 2 m) or ``low``; for ``ranges``: there are ``few readings`` (less than six), or they are
+    all ``equally far`` (within a factor of 1.3), or ``near and far``; for ``odometry``: within the sequence
+    the camera has ``moved`` by 5 cm to where it is, or else is ``standing``.
     """
     tables = {}
     for name, frames in found.items():
@@ -140,22 +146,24 @@ def _floor_circumstance(sequence: DepthSequence, index: int) -> str:
     pose, heights = sequence.poses[index], sequence.camera_heights_m
     assert pose is not None and heights is not None
     if pose[2, 2] > math.sin(STEEP_RAD):
-        return "looks up by more than 15 degrees"
-    return f"level or down, {'above' if heights[index] > HIGH_M else 'up to'} {HIGH_M:g} m high"
+        return "looks up"
+    return "high" if heights[index] > HIGH_M else "low"
 
 
 def _range_circumstance(sequence: DepthSequence, index: int) -> str:
     assert sequence.ranges is not None
-    readings, few = np.count_nonzero(sequence.ranges[index].depth_m), RangeAlignment.MIN_READINGS
-    if readings < few:
-        return f"0 to {few - 1} readings"
-    return f"{few} to {2 * few - 1} readings" if readings < 2 * few else f"{2 * few} or more readings"
+    depth = sequence.ranges[index].depth_m
+    depth = depth[depth > 0]
+    if len(depth) < RangeAlignment.MIN_READINGS:
+        return "few readings"
+    low, high = np.percentile(depth, (5, 95))
+    return "near and far" if high >= MIN_SPREAD * low else "equally far"
 
 
 def _odometry_circumstance(sequence: DepthSequence, index: int) -> str:
     places = [pose[:3, 3] for pose in sequence.poses[: index + 1] if pose is not None]
     moved = np.linalg.norm(np.array(places) - places[-1], axis=1).max() >= OdometryAlignment.KEYFRAME_M
-    return "moved by 5 cm or more so far" if moved else "moved by less than 5 cm so far"
+    return "moved" if moved else "standing"
 
 
 CIRCUMSTANCES: dict[str, Callable[[DepthSequence, int], str]] = {

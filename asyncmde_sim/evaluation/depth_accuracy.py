@@ -89,7 +89,7 @@ class SequenceScores:
 
 
 def clip_sequences(shards: Iterable[Clips], camera: Camera) -> Iterator[DepthSequence]:
-    """Each rendered clip as a sequence; the floor of our scenes is at z = 0, and a range sensor looks ahead."""
+    """Each rendered clip as a sequence, with range readings; the floor of our scenes is at z = 0."""
     rng = np.random.default_rng(0)
     for shard in shards:
         for images, depths, poses in zip(shard.images, shard.depth, shard.poses, strict=True):

@@ -31,6 +31,9 @@ NEAREST_M = 0.05
 FARTHEST_M = 100.0
 """Aligned depth lies between the two."""
 
+FAR, NEAR = 5, 95
+"""Percentiles of a frame's relative depth between which it is normalised."""
+
 TRIES = 300
 """Pairs of points that a robust fit starts from."""
 TOLERANCE = 0.1
@@ -39,8 +42,6 @@ MIN_SPREAD = 1.3
 """The farthest point of a fit must be so many times as far as the nearest, or scale and shift are one."""
 MIN_CORRELATION = 0.95
 """Of the relative and the true inverse depth of a fit's points."""
-FAR_PERCENTILE = 2
-"""A fit that puts so many percent of an image beyond infinity is no good fit."""
 
 
 class Alignment(Protocol):
@@ -83,9 +84,9 @@ class Fit:
 class FittedAlignment(ABC):
     """An alignment that fits a scale and a shift to each frame, and holds the last fit where it cannot.
 
-    A fit is for the frame's relative depth less its median, in units of its mean absolute deviation. So what
-    a held fit keeps are the typical nearness of a scene and its spread, and no result depends on the scale
-    and shift that the model chose for a frame. It is held until a better one is found, however old it is.
+    A fit is for relative depth that is 0 at the frame's ``FAR`` percentile and 1 at its ``NEAR`` one. So what
+    a held fit keeps is how far away the far and the near end of the view are, and no result depends on the
+    scale and shift that the model chose for a frame. It is held until there is a new one, however old it is.
 
     Attributes:
         fitted: Whether the last frame had evidence of its own.
@@ -117,10 +118,9 @@ class FittedAlignment(ABC):
             return np.zeros(relative.shape, np.float32)
         normal = _normalised(relative, known)
         fit = self._find(normal, known, frame, self._fit)
-        if fit is not None and np.percentile(fit.inverse_depth(normal[known]), FAR_PERCENTILE) <= 0:
-            fit = None
-        self.fitted = fit is not None
-        self._fit = fit or self._fit
+        self.fitted = fit is not None and fit.shift > 0  # else the far end lies beyond infinity
+        if self.fitted:
+            self._fit = fit
         if self._fit is None:
             return np.zeros(relative.shape, np.float32)
         inverse = np.clip(self._fit.inverse_depth(normal), 1 / FARTHEST_M, 1 / NEAREST_M)
@@ -398,6 +398,7 @@ def photometric_fit(relative: Array, differences: NDArray[np.float32], min_rise:
 
 def _normalised(relative: Relative, known: NDArray[np.bool_]) -> Array:
     values = relative[known].astype(np.float64)
-    middle = np.median(values)
-    spread = np.abs(values - middle).mean()
-    return np.where(known, (np.where(known, relative, 0.0) - middle) / (spread or 1.0), 0.0)
+    far, near = np.percentile(values, (FAR, NEAR))
+    normal = np.zeros(relative.shape)
+    normal[known] = (values - far) / (near - far or 1.0)
+    return normal
