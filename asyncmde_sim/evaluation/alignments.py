@@ -90,8 +90,8 @@ def score_alignments(
 def summarise_alignments(found: Mapping[str, Sequence[AlignedFrame]]) -> dict[str, list[dict[str, object]]]:
     """For each alignment a row over all frames, then one for each circumstance.
 
-    A row holds the ``circumstance`` (None: all), the number of ``frames``, the shares ``fitted``, ``held`` and
-    ``none`` of those with evidence of their own, with a fit held from before, and without depth, and the
+    A row holds the ``circumstance`` (None: all), the number of ``frames``, the shares ``fitted``, ``held``
+    and ``none`` of those with evidence of their own, with a fit held from before, and without depth, and the
     scores ``aligned``, ``metric`` and ``fitted_to_truth`` (delta1, AbsRel; None without any) over the frames
     with depth.
 

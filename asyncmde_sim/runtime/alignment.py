@@ -37,7 +37,10 @@ FAR, NEAR = 5, 95
 TRIES = 300
 """Pairs of points that a robust fit starts from."""
 TOLERANCE = 0.1
-"""A point further from the fit than this share of its inverse depth is an outlier."""
+"""A point further from the fit than this share of its inverse depth is an outlier ..."""
+MIN_TOLERANCE = 0.001
+"""... and while it is refined, one further than four times the median of the others, but at least this."""
+REFINEMENTS = 8
 MIN_SPREAD = 1.3
 """The farthest point of a fit must be so many times as far as the nearest, or scale and shift are one."""
 MIN_CORRELATION = 0.95
@@ -340,11 +343,13 @@ def robust_fit(relative: Array, inverse: Array) -> tuple[Fit, NDArray[np.bool_]]
     errors = np.abs(np.outer(scales, relative[judges]) + shifts[:, None] - inverse[judges]) / inverse[judges]
     best = int(np.minimum(errors / TOLERANCE, 1.0).sum(axis=1).argmin())
     fit = Fit(float(scales[best]), float(shifts[best]))
-    for _ in range(5):
-        error = (fit.inverse_depth(relative) - inverse) / inverse / TOLERANCE
-        weights = np.maximum(1 - error**2, 0.0) ** 2 / inverse**2
-        if not weights.any():
+    tolerance = TOLERANCE
+    for _ in range(REFINEMENTS):
+        error = np.abs(fit.inverse_depth(relative) - inverse) / inverse
+        if not (error < tolerance).any():
             return None
+        tolerance = float(np.clip(4 * np.median(error[error < tolerance]), MIN_TOLERANCE, tolerance))
+        weights = np.maximum(1 - (error / tolerance) ** 2, 0.0) ** 2 / inverse**2
         x, y = (np.average(v, weights=weights) for v in (relative, inverse))
         variance = np.average((relative - x) ** 2, weights=weights)
         if not variance > 0:
