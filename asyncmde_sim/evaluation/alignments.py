@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from asyncmde_sim.evaluation.depth_accuracy import DepthSequence
 from asyncmde_sim.metrics.depth import score_frame
-from asyncmde_sim.runtime.alignment import MIN_SPREAD, OdometryAlignment, RangeAlignment, make_alignment
+from asyncmde_sim.runtime.alignment import OdometryAlignment, RangeAlignment, make_alignment
+from asyncmde_sim.runtime.alignment.fit import MIN_SPREAD
 from asyncmde_sim.runtime.engines import RelativeEngine, SlowEngine
 
 Scores = tuple[float, float]
