@@ -82,7 +82,7 @@ def score_alignments(
                 depth = alignment.align(nearness, frame)
                 if best is None:
                     continue
-                scores = _scores(depth, truth, max_range_m) if depth.any() else None
+                scores = None if depth is None else _scores(depth, truth, max_range_m)
                 circumstance = CIRCUMSTANCES[name](sequence, index)
                 found[name].append(AlignedFrame(circumstance, alignment.fitted, scores, own, best))
     return found

@@ -104,6 +104,11 @@ class BlindSource:
         return SourceCounts(frames_seen=self._seen, frames_dropped=self._seen)
 
 
+def _estimate_of(run: Run, depth: NDArray[np.float32]) -> Estimate:
+    """What a run gave, without a memory."""
+    return Estimate(depth, run.frame.time_ns, run.end_ns, run.frame.time_ns, run.end_ns)
+
+
 class SinglePathSource:
     """One path alone, frame after frame: the slow path (``foundation``) or the fast path without memory.
 
@@ -147,12 +152,8 @@ class SinglePathSource:
         return self._newest
 
     def _compute(self, run: Run) -> Estimate:
-        captured_ns = run.frame.time_ns
-        return Estimate(self._depth(run.frame), captured_ns, run.end_ns, captured_ns, run.end_ns)
-
-    def _depth(self, frame: Frame) -> NDArray[np.float32]:
         engine = self._engines.slow if self._path == "slow" else self._engines.single
-        return engine.run(frame.image)
+        return _estimate_of(run, engine.run(run.frame.image))
 
     @property
     def counts(self) -> SourceCounts:
@@ -165,8 +166,8 @@ class SinglePathSource:
 class AlignedSource(SinglePathSource):
     """A slow path that gives relative depth, alone, brought to metres by an alignment.
 
-    Every result is computed, whether or not it is asked for: an alignment remembers. Aligning takes no time
-    of its own in simulation.
+    Every result is computed, whether or not it is asked for: an alignment remembers. Where it can say
+    nothing, there is no new estimate. Aligning takes no time of its own in simulation.
 
     Args:
         engines: The networks.
@@ -204,11 +205,11 @@ class AlignedSource(SinglePathSource):
         """The result of the last run that was done by ``now_ns``."""
         for event in self._schedule.advance(now_ns):
             if event.kind == "finish":
-                self._newest = self._compute(event.run)
+                frame = event.run.frame
+                depth = self._alignment.align(self._model.relative.run(frame.image), frame)
+                if depth is not None:
+                    self._newest = _estimate_of(event.run, depth)
         return self._newest
-
-    def _depth(self, frame: Frame) -> NDArray[np.float32]:
-        return self._alignment.align(self._model.relative.run(frame.image), frame)
 
 
 class AsyncSource:

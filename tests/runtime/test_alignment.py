@@ -91,7 +91,7 @@ def test_there_is_no_depth_before_the_first_fit_and_a_fit_is_held_until_reset(na
 
     alignment = make_alignment(name)
     frame, truth = seen()
-    assert not alignment.align(relative_to(truth), ignorant(frame)).any() and not alignment.fitted
+    assert alignment.align(relative_to(truth), ignorant(frame)) is None and not alignment.fitted
     alignment.reset()
     depth, truth = walk(alignment)
     assert alignment.fitted
@@ -99,7 +99,7 @@ def test_there_is_no_depth_before_the_first_fit_and_a_fit_is_held_until_reset(na
     assert not alignment.fitted
     np.testing.assert_allclose(held, depth, rtol=1e-4)
     alignment.reset()
-    assert not alignment.align(relative_to(truth), ignorant(frame)).any()
+    assert alignment.align(relative_to(truth), ignorant(frame)) is None
 
 
 @every_alignment
@@ -113,13 +113,12 @@ def test_a_pixel_that_is_no_number_has_no_depth_and_changes_no_other(name):
     holed, _ = walk(make_alignment(name), with_hole)
     assert not holed[40:44, 30].any()
     np.testing.assert_allclose(np.where(holed > 0, holed, whole), whole, rtol=0.02)
-    nothing = make_alignment(name).align(np.full((72, 96), np.nan, np.float32), seen()[0])
-    assert nothing.shape == (72, 96) and not nothing.any()
+    assert make_alignment(name).align(np.full((72, 96), np.nan, np.float32), seen()[0]) is None
 
 
 @every_alignment
 def test_relative_depth_without_structure_gives_none(name):
-    assert not walk(make_alignment(name), lambda truth: np.ones(truth.shape, np.float32))[0].any()
+    assert walk(make_alignment(name), lambda truth: np.ones(truth.shape, np.float32))[0] is None
 
 
 @pytest.mark.parametrize("name", ["floor", "odometry"])
@@ -167,7 +166,7 @@ def test_readings_that_are_equally_far_scale_the_last_fit():
     alignment = RangeAlignment()
     at = np.arange(10.0)
     facing = replace(frame, ranges=RangeReadings(40 + at, np.full(10, 20.0), np.full(10, WALL_M)))
-    assert not alignment.align(relative_to(truth), facing).any()
+    assert alignment.align(relative_to(truth), facing) is None
     alignment.align(relative_to(truth), frame)
     nearer = replace(facing, ranges=replace(facing.ranges, depth_m=np.full(10, WALL_M / 2)))
     depth = alignment.align(relative_to(truth, 5.0), nearer)
@@ -275,6 +274,17 @@ def test_asking_more_often_changes_nothing_for_an_alignment_that_remembers(frame
         assert (answer is None) == (other is None)
         if answer is not None:
             assert answer.capture_ns == other.capture_ns and np.array_equal(answer.depth, other.depth)
+
+
+def test_there_is_no_estimate_before_the_first_depth(frames, make_profile, replay):
+    class Third(ByHand):
+        def align(self, relative, frame):
+            depth = super().align(relative, frame)
+            return None if self.frames < 3 else depth
+
+    source = AlignedSource(Numbers(), make_profile(slow=25), Third())
+    answers = replay(source, frames, range(120))
+    assert all(answers[now] is None for now in range(75)) and answers[75].capture_ns == 50
 
 
 def test_a_frame_that_cannot_be_aligned_is_refused_when_it_is_offered(frames, make_profile):

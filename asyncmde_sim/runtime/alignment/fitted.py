@@ -37,8 +37,8 @@ class Alignment(Protocol):
         """
         ...
 
-    def align(self, relative: Relative, frame: Frame) -> Depth:
-        """Depth (H, W) float32 metres, 0 for none.
+    def align(self, relative: Relative, frame: Frame) -> Depth | None:
+        """Depth (H, W) float32 metres, 0 for none in a pixel; None where nothing can be said yet.
 
         Args:
             relative: (H, W) float32, larger is nearer; a value that is not finite is no depth.
@@ -66,8 +66,8 @@ class FittedAlignment(ABC):
         self.fitted = False
         self._fit: Fit | None = None
 
-    def align(self, relative: Relative, frame: Frame) -> Depth:
-        """See ``Alignment``; 0 everywhere before the first good fit.
+    def align(self, relative: Relative, frame: Frame) -> Depth | None:
+        """See ``Alignment``; None before the first good fit, and where no value is finite.
 
         Raises:
             ValueError: The frame lacks what the alignment needs, or is of another size.
@@ -81,14 +81,14 @@ class FittedAlignment(ABC):
         known = np.isfinite(relative)
         if not known.any():
             self.fitted = False
-            return np.zeros(relative.shape, np.float32)
+            return None
         normal = _normalised(relative, known)
         fit = self._find(normal, known, frame, self._fit)
         self.fitted = fit is not None and fit.shift > 0  # else the far end lies beyond infinity
         if self.fitted:
             self._fit = fit
         if self._fit is None:
-            return np.zeros(relative.shape, np.float32)
+            return None
         inverse = np.clip(self._fit.inverse_depth(normal), 1 / FARTHEST_M, 1 / NEAREST_M)
         return np.where(known, 1 / inverse, 0.0).astype(np.float32)
 

@@ -25,6 +25,8 @@ class OdometryAlignment(FittedAlignment):
     is wrong by as much as the length of the odometry's steps is. Repeated patterns, and movers that fill the
     image, mislead it. A rolling shutter while the rate of turn changes shifts what it compares.
 
+    Nothing is seen before the camera has moved, so a robot must dare a first step without depth.
+
     A frame needs ``view``.
     """
 
