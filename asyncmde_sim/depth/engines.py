@@ -35,6 +35,11 @@ Image = NDArray[np.uint8]
 Depth = NDArray[np.float32]
 Memory = tuple[Tensor, ...]
 
+NO_METRES = (
+    "relative depth, which has no metres: use the depth source 'foundation' with align 'floor', 'ranges' or "
+    "'odometry', or metric weights (for Depth Anything V2: a Metric-Indoor model)"
+)
+
 
 def fast_precision() -> torch.autocast:
     """bfloat16 for convolutions on processors that compute in it, where it halves their time; else float32.
@@ -94,11 +99,7 @@ class TorchSlowEngine:
 
     def __post_init__(self) -> None:
         if self.model.decoder.depth_type != "metric":
-            raise ValueError(
-                "this slow path gives relative depth, which has no metres: use the depth source 'foundation' "
-                "with align 'floor', 'ranges' or 'odometry', or metric weights (for Depth Anything V2: a "
-                "Metric-Indoor model)"
-            )
+            raise ValueError(f"this slow path gives {NO_METRES}")
 
     @torch.inference_mode()
     def run(self, image: Image) -> Depth:
@@ -281,10 +282,7 @@ class Engines:
             cast_once(model)
             return TorchSlowEngine(model, self.size, self.scale)
         if self.weights == RELATIVE_STAND_IN:
-            raise ValueError(
-                f"{RELATIVE_STAND_IN} gives relative depth, which has no metres: use the depth source "
-                "'foundation' with align 'floor', 'ranges' or 'odometry', or other weights"
-            )
+            raise ValueError(f"{RELATIVE_STAND_IN} gives {NO_METRES}")
         model = load_depth_anything(self.weights)
         return TorchSlowEngine(model, _depth_anything_size(model))
 

@@ -104,8 +104,8 @@ def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
     if config.depth in ("oracle", "blind"):
         return None
     stand_in = config.weights == RELATIVE_STAND_IN
-    foreign = config.depth == "foundation" and config.weights is not None and not is_ours(config.weights)
-    foreign = foreign and not stand_in
+    ours = stand_in or config.weights is None or is_ours(config.weights)
+    foreign = config.depth == "foundation" and not ours
     folder = Path(str(config.weights)) if foreign else find_weights(None if stand_in else config.weights)
     files = sorted(folder.glob("*.safetensors"))
     return {
