@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from asyncmde_sim.depth import load_engines
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.runtime import Frame, make_source
 from asyncmde_sim.runtime.alignment import (
@@ -310,8 +312,6 @@ def test_weights_and_alignment_must_fit_each_other():
 
 
 def test_the_stand_in_is_the_shipped_slow_path_without_its_scale_and_shift():
-    from asyncmde_sim.depth import load_engines
-
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     metric, relative = (
         load_engines(None).slow.run(image),
@@ -343,6 +343,7 @@ def test_a_depth_anything_model_is_aligned_if_it_is_relative(kind, tmp_path):
         depth_estimation_type=kind,
         max_depth=20 if kind == "metric" else 1,
     )
+    torch.manual_seed(0)
     transformers.DepthAnythingForDepthEstimation(config).save_pretrained(tmp_path)
     aligned = make_source("foundation", weights=str(tmp_path), align="ranges")
     plain = make_source("foundation", weights=str(tmp_path))
@@ -353,7 +354,11 @@ def test_a_depth_anything_model_is_aligned_if_it_is_relative(kind, tmp_path):
         return
     with pytest.raises(ValueError, match="relative depth, which has no metres"):
         plain.reset()
+    frame, _ = seen()
+    relative = load_engines(str(tmp_path)).relative.run(frame.image)
+    truth = 1 / (0.2 + (relative - relative.min()) / np.ptp(relative))
+    rows, columns = frame.ranges.rows.astype(int), frame.ranges.columns.astype(int)
+    readings = replace(frame.ranges, depth_m=truth[rows, columns].astype(np.float64))
     aligned.reset()
-    aligned.offer(seen()[0])
-    estimate = aligned.newest(0)
-    assert estimate is not None and estimate.depth.shape == (72, 96)
+    aligned.offer(replace(frame, ranges=readings))
+    np.testing.assert_allclose(aligned.newest(0).depth, truth, rtol=1e-3)
