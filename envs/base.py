@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyncmde_sim.envs.measure import EpisodeRecord, time_to_collision
+from asyncmde_sim.envs.range_sensor import measure_ranges
 from asyncmde_sim.envs.robots import RobotSpec
 from asyncmde_sim.envs.state import BodyState, Odometry, pose_vector
 from asyncmde_sim.scenes import BACKENDS, load_backend
@@ -29,6 +30,8 @@ PASSAGE_M = 0.07
 """Start and goal are joined by a way with this much room beside the robot: depth is not exact."""
 END_MARGIN_M = 0.03
 """More room than that around both."""
+LOWEST_CAMERA_M = 0.01
+"""What a collision takes through the floor still reads as so high above it."""
 
 
 class NoEpisodeError(ValueError):
@@ -180,7 +183,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._scene = self._scenes[int(draws[0]) % len(self._scenes)]
         self._load()
         plan_rng, self._motion_rng, odometry_rng = (np.random.default_rng(d) for d in draws[1:])
-        self._sensor_rng = np.random.default_rng([int(draws[1]), 1])
+        self._sensor_rng, self._range_rng = (np.random.default_rng([int(draws[1]), i]) for i in (1, 2))
         self._plan = self._plan_episode(plan_rng)
         self._goal_field: DistanceField = self.backend.distance_field(self._plan.goal, self.robot.body)
         self.state = self._plan.start
@@ -285,11 +288,15 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         return {"image": self._rendering.rgb.copy(), **bounded}
 
     def _info(self, clearance: float, ttc: float, collided: bool, success: bool) -> dict[str, Any]:
+        T_world_camera = self.state.pose @ self.robot.T_body_camera
+        height = float(T_world_camera[2, 3]) - self.backend.floor_m
         return {
             "time_ns": self._steps * self.robot.control_dt_ns,
             "true_depth": self._rendering.depth.copy(),
-            "T_world_camera": self.state.pose @ self.robot.T_body_camera,
+            "T_world_camera": T_world_camera,
             "T_odometry_camera": self._odometry.pose @ self.robot.T_body_camera,
+            "camera_height_m": max(height, LOWEST_CAMERA_M),
+            "ranges": measure_ranges(self._rendering.depth, self.robot.camera, self._range_rng),
             "distance_to_goal": self._distance,
             "clearance": clearance,
             "speed": float(np.linalg.norm(self.state.velocity)),

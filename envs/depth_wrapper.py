@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.metrics.depth import score_frame
 from asyncmde_sim.runtime.sources import EpisodeSeeds
-from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, View
+from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, RangeReadings, View
 from asyncmde_sim.scenes.camera import MIN_SIDE_PX, Camera
 
 MAX_AGE_S = 3600.0
@@ -31,7 +31,9 @@ class DepthWrapper(gym.Wrapper):
     ``frame_interval_ns``. If the environment gives ``info["true_depth"]``, (H, W) float32 metres with 0 for
     none, the estimates are scored; without it there are no scores, and no ``oracle``. If it gives
     ``info["T_odometry_camera"]``, a 4x4 pose by odometry, and the camera is known, there is also
-    ``async-odometry``.
+    ``async-odometry``. Relative depth can be aligned by that pose, by ``info["camera_height_m"]``, the height
+    of the camera over the floor, and by ``info["ranges"]``, (N, 3) column, row and metres of range readings
+    (see ``RangeReadings``).
 
     Added to the observation: ``depth`` (H, W) float32 metres, 0 for none; ``has_depth`` 0 or 1;
     ``depth_age`` (1,) s since the frame that the depth describes was captured; ``content_age`` (1,) s since
@@ -160,7 +162,17 @@ class DepthWrapper(gym.Wrapper):
         if truth is not None:
             truth = np.array(truth, dtype=np.float32)
             self._truths.append((now_ns, truth))
-        self._source.offer(Frame(np.array(inner[self._image_key]), now_ns, truth, self._view(info)))
+        image, ranges = np.array(inner[self._image_key]), info.get("ranges")
+        self._source.offer(
+            Frame(
+                image,
+                now_ns,
+                truth,
+                self._view(info),
+                info.get("camera_height_m"),
+                None if ranges is None else RangeReadings.from_rows(ranges),
+            )
+        )
         self._estimate = self._source.newest(now_ns)
         return {**inner, **self._depth_observation(now_ns)}, {**info, **self._depth_info(now_ns, truth)}
 

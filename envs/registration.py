@@ -34,6 +34,7 @@ def make_environment(
     latency_ms: float = 0.0,
     weights: str | None = None,
     engine: str | None = None,
+    align: str | None = None,
     **options: Any,
 ) -> gym.Env[Any, Any]:
     """An environment whose observation holds estimated depth.
@@ -46,6 +47,7 @@ def make_environment(
         latency_ms: Constant latency on top of the profile.
         weights: Name or folder of the networks' weights; None is the shipped ones.
         engine: What runs the networks; see ``make_source``.
+        align: What brings a relative model's depth to metres, see ``runtime.make_source``.
         **options: Options of the plain environment.
 
     Raises:
@@ -60,7 +62,8 @@ def make_environment(
 
     camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
     focal = camera.focal_px / camera.width
-    return DepthWrapper(env, make_source(depth, device, refresh, latency_ms, weights, focal, engine))
+    source = make_source(depth, device, refresh, latency_ms, weights, focal, engine, align)
+    return DepthWrapper(env, source)
 
 
 def register_environments() -> None:

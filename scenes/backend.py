@@ -72,6 +72,11 @@ class SceneBackend(Protocol):
     bounds: NDArray[np.float64]
     """Axis-aligned bounds, (2, 3)."""
 
+    @property
+    def floor_m(self) -> float:
+        """Height of the floor in the world, metres."""
+        ...
+
     def render(
         self,
         camera: Camera,

@@ -5,6 +5,7 @@ Examples:
     python scripts/evaluate_depth.py
     python scripts/evaluate_depth.py --weights runs/weights --json-file figures.json
     python scripts/evaluate_depth.py --ablation --interval 20 --plot lags.png
+    python scripts/evaluate_depth.py --align floor ranges odometry
     python scripts/evaluate_depth.py --recordings ~/data/rgbd_dataset_freiburg1_rpy ~/data/redkitchen/seq-01
 """
 
@@ -23,7 +24,9 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Column, Table
 
+from asyncmde_sim.depth.weights_folder import RELATIVE_STAND_IN
 from asyncmde_sim.evaluation.ablations import ablations, asynchronous_sources
+from asyncmde_sim.evaluation.alignments import SCORED, score_alignments, summarise_alignments
 from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.depth_accuracy import (
     SOURCES,
@@ -38,6 +41,7 @@ from asyncmde_sim.evaluation.lag_plot import check_plot, plot_lags
 from asyncmde_sim.evaluation.records import write_json
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.recordings import open_recording
+from asyncmde_sim.runtime.alignment import make_alignment
 from asyncmde_sim.runtime.engines import Engines, load_engines
 from asyncmde_sim.runtime.engines.torch_engine import TorchEngines
 from asyncmde_sim.scenes.camera import Camera
@@ -66,6 +70,8 @@ class EvaluateDepth:
         ablation: Score also the asynchronous system with a part switched off (nothing is trained again): as
             in the paper, a memory of its own encoder and either gate alone; and, where poses are known, the
             memory turned with the camera or the slow path's depth carried along, each alone.
+        align: Score alignments of relative depth instead: floor, ranges, odometry. Without --weights of a
+            relative model, the shipped slow path without its scale and shift stands in for one.
         plot: Picture of the accuracy by lag: PNG, PDF or SVG.
         json_file: File for the figures.
         seed: Seed of the clips.
@@ -82,6 +88,7 @@ class EvaluateDepth:
     hfov_deg: float = 90.0
     clip_folder: Path | None = None
     ablation: bool = False
+    align: tuple[str, ...] = ()
     plot: Path | None = None
     json_file: Path | None = None
     seed: int = 1
@@ -91,11 +98,16 @@ class EvaluateDepth:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but it must be 1 or more")
         _ = self._camera
+        if self.align:
+            self._check_align()
         if self.plot:
             check_plot(self.plot)
 
     def run(self) -> None:
         """Score everything, print the tables, and write the figures."""
+        if self.align:
+            self._run_alignments()
+            return
         self._engines(self._camera.pinhole)
         figures: dict[str, dict] = {}
         with tempfile.TemporaryDirectory() as temporary:
@@ -113,6 +125,38 @@ class EvaluateDepth:
                 "groups": figures,
             }
             write_json(report, self.json_file)
+
+    def _check_align(self) -> None:
+        for name in self.align:
+            make_alignment(name)
+            if self.recordings and name != "odometry":
+                raise ValueError(
+                    f"align is {name!r}, but recordings hold neither the camera's height nor range readings: "
+                    "use --align odometry"
+                )
+        if self.ablation or self.plot:
+            raise ValueError(
+                "ablation and plot show the accuracy by lag, which --align does not score: leave them out"
+            )
+
+    def _run_alignments(self) -> None:
+        weights = self.weights or RELATIVE_STAND_IN
+        _ = load_engines(weights, None, self.engine).relative
+        figures = {}
+        with tempfile.TemporaryDirectory() as temporary:
+            for group, sequences in self._groups(Path(temporary)):
+                whole = list(sequences)
+                camera = whole[0].camera
+                focal = camera.fx / camera.width
+                metric = load_engines(None, focal, self.engine).slow if weights == RELATIVE_STAND_IN else None
+                relative = load_engines(weights, focal, self.engine).relative
+                shown = track(whole, group, console=Console(stderr=True))
+                found = score_alignments(shown, self.align, relative, metric, self.max_range_m)
+                figures[group] = summarise_alignments(found)
+        print_alignments(figures)
+        if self.json_file:
+            split = None if self.recordings else self.split
+            write_json({"weights": weights, "split": split, "groups": figures}, self.json_file)
 
     @property
     def _camera(self) -> Camera:
@@ -173,6 +217,23 @@ def print_tables(figures: dict[str, dict]) -> None:
     console.print(table)
     for source in ASYNCHRONOUS:
         _print_by_lag(console, source, {g: f for g, f in figures.items() if source in f["gain_by_lag"]})
+
+
+def print_alignments(figures: Mapping[str, Mapping[str, list[dict]]]) -> None:
+    """For each alignment: how often it knows, and its scores beside the metric model's and the best fit's."""
+    columns = ("frames", "fitted", "held", "none", "δ1", "AbsRel", "metric", "AbsRel", "truth", "AbsRel")
+    table = _table("aligned by", *columns)
+    for group, alignments in figures.items():
+        table.add_row(f"[bold]{escape(group)}")
+        for name, rows in alignments.items():
+            for row in rows:
+                scores = [s for key in SCORED for s in (row[key] or (None, None))]
+                shares = [f"{row[key]:.0%}" for key in ("fitted", "held", "none")]
+                label = name if row["circumstance"] is None else f"  {row['circumstance']}"
+                shown = ["" if s is None else f"{s:.3f}" for s in scores]
+                table.add_row(label, str(row["frames"]), *shares, *shown)
+        table.add_section()
+    Console(width=80).print(table)
 
 
 def mean_recovery(figures: Mapping[str, dict], source: str) -> float | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 SHIPPED_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = "asyncmde-indoor"
+RELATIVE_STAND_IN = "relative-stand-in"
+"""Name of the shipped slow path without its scale and shift; see ``torch_engine.RelativeStandIn``."""
 
 
 @dataclass(frozen=True)

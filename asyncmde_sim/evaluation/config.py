@@ -31,6 +31,8 @@ class RolloutConfig:
         engine: What runs the networks: torch, or from files of scripts/export.py onnx-int8, onnx-fp32,
             onnx-fp16, tensorrt-fp16 (on a GPU with @cuda). By default onnx-int8 if the weights come with its
             files, as the shipped ones do, else torch.
+        align: What brings the depth of a relative model to metres (with --depth foundation alone): floor (the
+            camera's height over the floor), ranges (a few range readings) or odometry.
         agent: Who steers.
         scene: One scene: a name such as hall-val-0003, or a GLB, PLY or OBJ file. Without it every episode
             draws one of the split's scenes.
@@ -56,6 +58,7 @@ class RolloutConfig:
     latency_ms: float = 0.0
     weights: str | None = None
     engine: str | None = None
+    align: str | None = None
     agent: str = "avoid"
     scene: str | None = None
     split: str = "val"
@@ -102,6 +105,7 @@ class RolloutConfig:
             "latency_ms": self.latency_ms,
             "weights": self.weights,
             "engine": self.engine,
+            "align": self.align,
             "difficulty": self.difficulty,
             "max_speed_mps": self.max_speed,
             "backend": self.backend,

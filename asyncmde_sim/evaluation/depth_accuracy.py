@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from asyncmde_sim.envs.range_sensor import measure_ranges
 from asyncmde_sim.evaluation.ablations import Variant
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.metrics.depth import Alignment, DepthScores, scale_error, score_frames
@@ -23,7 +24,7 @@ from asyncmde_sim.recordings import Recording, UnreadableFrameError
 from asyncmde_sim.runtime.engines import Engines
 from asyncmde_sim.runtime.refresh import EveryN
 from asyncmde_sim.runtime.sources import AsyncOdometrySource
-from asyncmde_sim.runtime.types import Frame, View
+from asyncmde_sim.runtime.types import Frame, RangeReadings, View
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import Clips
 
@@ -46,12 +47,27 @@ class DepthSequence:
         depths: T true depths (H, W) float32 metres, 0 for none.
         poses: T poses 4x4 ``T_world_camera``, None where unknown.
         camera: Of images and depth.
+        camera_heights_m: T heights of the camera above the floor, metres; None where unknown.
+        ranges: What a range sensor measured with each frame; None where there was none.
     """
 
     images: Sequence[NDArray[np.uint8]]
     depths: Sequence[NDArray[np.float32]]
     poses: Sequence[Array | None]
     camera: Intrinsics
+    camera_heights_m: Sequence[float] | None = None
+    ranges: Sequence[RangeReadings] | None = None
+
+    def frame(self, index: int) -> Frame:
+        """One frame as a source sees it, its index for the time."""
+        pose = self.poses[index]
+        return Frame(
+            self.images[index],
+            index,
+            view=None if pose is None else View(pose, self.camera),
+            camera_height_m=None if self.camera_heights_m is None else self.camera_heights_m[index],
+            ranges=None if self.ranges is None else self.ranges[index],
+        )
 
 
 @dataclass(frozen=True)
@@ -73,11 +89,19 @@ class SequenceScores:
 
 
 def clip_sequences(shards: Iterable[Clips], camera: Camera) -> Iterator[DepthSequence]:
-    """Each rendered clip as a sequence."""
+    """Each rendered clip as a sequence, with range readings; the floor of our scenes is at z = 0."""
+    rng = np.random.default_rng(0)
     for shard in shards:
         for images, depths, poses in zip(shard.images, shard.depth, shard.poses, strict=True):
             size = depths.shape[:0:-1]
-            yield DepthSequence(images, depths.astype(np.float32), list(poses), camera.pinhole.resized(*size))
+            yield DepthSequence(
+                images,
+                depths.astype(np.float32),
+                list(poses),
+                camera.pinhole.resized(*size),
+                poses[:, 2, 3].tolist(),
+                [RangeReadings.from_rows(measure_ranges(depth, camera, rng)) for depth in depths],
+            )
 
 
 def recorded_sequence(
@@ -205,8 +229,8 @@ def _estimates(
     sources = {name: make(EveryN(interval)) for name, make in asynchronous.items()}
     sources = {n: s for n, s in sources.items() if posed or not isinstance(s, AsyncOdometrySource)}
     estimates: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (*SOURCES, *sources)}
-    for index, (image, pose) in enumerate(zip(sequence.images, sequence.poses, strict=True)):
-        frame = Frame(image, index, view=None if pose is None else View(pose, sequence.camera))
+    for index, image in enumerate(sequence.images):
+        frame = sequence.frame(index)
         for name, source in sources.items():
             source.offer(frame)
             estimate = source.newest(index)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from asyncmde_sim.depth.weights_folder import find_weights, is_ours
+from asyncmde_sim.depth.weights_folder import RELATIVE_STAND_IN, find_weights, is_ours
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import write_json, write_table
 from asyncmde_sim.evaluation.rollout import Results
@@ -105,13 +105,15 @@ def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
     """
     if config.depth in ("oracle", "blind"):
         return None
-    foreign = config.depth == "foundation" and config.weights is not None and not is_ours(config.weights)
-    folder = Path(str(config.weights)) if foreign else find_weights(config.weights)
+    stand_in = config.weights == RELATIVE_STAND_IN
+    ours = stand_in or config.weights is None or is_ours(config.weights)
+    foreign = config.depth == "foundation" and not ours
+    folder = Path(str(config.weights)) if foreign else find_weights(None if stand_in else config.weights)
     engine = config.engine or default_engine(config.weights)
     spec = parse_engine(engine)
     files = sorted(folder.glob("*.safetensors" if spec.library == "torch" else f"*.{spec.precision}.onnx"))
     return {
-        "name": config.weights if foreign else folder.name,
+        "name": config.weights if foreign or stand_in else folder.name,
         "engine": engine,
         "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from asyncmde_sim.runtime.alignment import make_alignment
 from asyncmde_sim.runtime.engines import Engines, LazyEngines
 from asyncmde_sim.runtime.engines.spec import parse_engine
 from asyncmde_sim.runtime.latency import LatencyProfile, load_profile
 from asyncmde_sim.runtime.refresh import RefreshPolicy, parse_refresh
 from asyncmde_sim.runtime.sources import (
+    AlignedSource,
     AsyncOdometrySource,
     AsyncSource,
     BlindSource,
@@ -40,6 +42,7 @@ def make_source(
     weights: str | None = None,
     focal: float | None = None,
     engine: str | None = None,
+    align: str | None = None,
 ) -> DepthSource:
     """A depth source by name. Networks are loaded at its first ``reset``.
 
@@ -57,9 +60,12 @@ def make_source(
         focal: Focal length of the camera as a share of the image's width; None for that of the weights.
         engine: What runs the networks, such as ``torch`` or ``onnx-int8``; None for the fastest on a CPU that
             the weights come with. See ``engines.spec.parse_engine``.
+        align: What brings the relative depth of ``foundation`` to metres: ``floor`` (the camera's height over
+            the floor), ``ranges`` (a few range readings) or ``odometry``; None for weights that give metres.
 
     Raises:
         ValueError: One of these does not exist or is out of bounds; every one is checked for every source.
+            Whether weights and ``align`` fit each other shows at the source's first ``reset``.
     """
     if depth not in _BUILDERS:
         raise ValueError(f"unknown depth source {depth!r}: there are {', '.join(SOURCE_NAMES)}")
@@ -68,6 +74,15 @@ def make_source(
     if engine is not None:
         parse_engine(engine)
     engines = LazyEngines(weights, focal, engine)
-    source = _BUILDERS[depth](engines, load_profile(device), parse_refresh(refresh))
+    profile, policy = load_profile(device), parse_refresh(refresh)
+    if align is None:
+        source = _BUILDERS[depth](engines, profile, policy)
+    else:
+        if depth != "foundation":
+            raise ValueError(
+                f"align is {align!r}, but the depth source {depth!r} takes no relative depth: use "
+                "'foundation', or leave align out"
+            )
+        source = AlignedSource(engines, profile, make_alignment(align))
     latency_ns = round(latency_ms * 1e6)
     return DelayedSource(source, latency_ns) if latency_ns else source

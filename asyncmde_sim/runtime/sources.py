@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncmde_sim.runtime.engines import Engines
+from asyncmde_sim.runtime.alignment import Alignment
+from asyncmde_sim.runtime.engines import Engines, ModelEngines, RelativeEngine, SingleEngine, SlowEngine
 from asyncmde_sim.runtime.lane import Done, Lane
 from asyncmde_sim.runtime.latency import LatencyProfile
 from asyncmde_sim.runtime.refresh import RefreshPolicy
@@ -110,6 +111,11 @@ class BlindSource:
         return SourceCounts(frames_seen=self._seen, frames_dropped=self._seen)
 
 
+def _estimate_of(run: Run, depth: NDArray[np.float32]) -> Estimate:
+    """What a run gave, without a memory."""
+    return Estimate(depth, run.frame.time_ns, run.end_ns, run.frame.time_ns, run.end_ns)
+
+
 class SinglePathSource:
     """One path alone, frame after frame: the slow path (``foundation``) or the fast path without memory.
 
@@ -131,13 +137,13 @@ class SinglePathSource:
 
     def _start_episode(self, seed: int | None) -> None:
         self._schedule = Schedule(self._profile, paths=(self._path,), seed=self._seeds.next(seed))
-        self._in_flight: Future[Estimate] | None = None
-        self._newest: Future[Estimate] | None = None
+        self._in_flight: Future[Estimate | None] | None = None
+        self._newest: Future[Estimate | None] | None = None
 
     def reset(self, seed: int | None = None) -> None:
         """Forget everything, and load the network if it is not yet there."""
         self._lane.wait()
-        _ = self._engines.slow if self._path == "slow" else self._engines.single
+        _ = self._engine
         self._start_episode(seed)
 
     def offer(self, frame: Frame) -> None:
@@ -153,10 +159,12 @@ class SinglePathSource:
                 self._newest = self._in_flight
         return None if self._newest is None else self._newest.result()
 
-    def _compute(self, run: Run) -> Estimate:
-        image = run.frame.image
-        depth = self._engines.slow.run(image) if self._path == "slow" else self._engines.single.run(image)
-        return Estimate(depth, run.frame.time_ns, run.end_ns, run.frame.time_ns, run.end_ns)
+    @property
+    def _engine(self) -> SlowEngine | SingleEngine | RelativeEngine:
+        return self._engines.slow if self._path == "slow" else self._engines.single
+
+    def _compute(self, run: Run) -> Estimate | None:
+        return _estimate_of(run, self._engine.run(run.frame.image))
 
     @property
     def counts(self) -> SourceCounts:
@@ -167,6 +175,47 @@ class SinglePathSource:
 
     def __getstate__(self) -> dict[str, Any]:
         return finished(self.__dict__)
+
+
+class AlignedSource(SinglePathSource):
+    """A slow path that gives relative depth, alone, brought to metres by an alignment.
+
+    Where the alignment can say nothing, there is no new estimate. Aligning takes no time of its own in
+    simulation.
+
+    Args:
+        engines: The networks.
+        profile: Latencies; the path always runs alone.
+        alignment: It belongs to this source alone.
+    """
+
+    def __init__(self, engines: ModelEngines, profile: LatencyProfile, alignment: Alignment) -> None:
+        self._model, self._alignment = engines, alignment
+        super().__init__("slow", engines, profile)
+
+    def _start_episode(self, seed: int | None) -> None:
+        super()._start_episode(seed)
+        self._alignment.reset()
+        self._aligned: Estimate | None = None
+
+    def offer(self, frame: Frame) -> None:
+        """Take a frame at its capture time.
+
+        Raises:
+            ValueError: It lacks what the alignment needs.
+        """
+        self._alignment.check(frame)
+        super().offer(frame)
+
+    @property
+    def _engine(self) -> RelativeEngine:
+        return self._model.relative
+
+    def _compute(self, run: Run) -> Estimate | None:
+        depth = self._alignment.align(self._engine.run(run.frame.image), run.frame)
+        if depth is not None:
+            self._aligned = _estimate_of(run, depth)
+        return self._aligned
 
 
 class AsyncSource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +18,7 @@ class View:
 
     Args:
         pose: 4x4 ``T_odometry_camera``, camera x right, y down, z forward, in any frame that drifts little
-            within a second.
+            within a second; z up, for ``FloorAlignment``.
         camera: The camera, for images of any size.
     """
 
@@ -30,6 +31,50 @@ class View:
 
 
 @dataclass(frozen=True)
+class RangeReadings:
+    """Distances that a range sensor measured at some pixels of an image.
+
+    Args:
+        columns: (N,) pixels, 0 at the centre of the first column.
+        rows: (N,) pixels.
+        depth_m: (N,) metres along the camera's optical axis, 0 for none.
+    """
+
+    columns: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    depth_m: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        shapes = {values.shape for values in (self.columns, self.rows, self.depth_m)}
+        if len(shapes) > 1 or self.depth_m.ndim != 1:
+            raise ValueError(
+                f"range readings have shapes {self.columns.shape}, {self.rows.shape} and "
+                f"{self.depth_m.shape}, but each has a column, a row and a depth: give three arrays (N,)"
+            )
+        if not (np.isfinite(self.columns).all() and np.isfinite(self.rows).all()):
+            raise ValueError("the pixel of a range reading is not finite: leave such a reading out")
+        bad = ~(np.isfinite(self.depth_m) & (self.depth_m >= 0))
+        if bad.any():
+            raise ValueError(
+                f"a range reading is {self.depth_m[bad][0]} m, but it must be finite and not negative: give "
+                "0 where nothing was measured"
+            )
+
+    @classmethod
+    def from_rows(cls, rows: NDArray[np.floating]) -> RangeReadings:
+        """Readings (N, 3) of column, row and depth.
+
+        Raises:
+            ValueError: The shape is another, or a reading is no good.
+        """
+        if rows.ndim != 2 or rows.shape[1] != 3:
+            raise ValueError(
+                f"range readings have shape {rows.shape}, but (N, 3) is needed: column, row, metres"
+            )
+        return cls(*np.array(rows.T, dtype=np.float64))
+
+
+@dataclass(frozen=True)
 class Frame:
     """One camera image.
 
@@ -38,12 +83,24 @@ class Frame:
         time_ns: Capture time.
         true_depth: (H, W) float32 metres, 0 for none; for the oracle and for scoring only.
         view: Where it was taken from, as the robot's odometry says; None where it has none.
+        camera_height_m: Height of the camera above the floor, metres; None where the robot does not know it.
+        ranges: What a range sensor measured at the same time; None where the robot has none.
     """
 
     image: NDArray[np.uint8]
     time_ns: int
     true_depth: NDArray[np.float32] | None = None
     view: View | None = None
+    camera_height_m: float | None = None
+    ranges: RangeReadings | None = None
+
+    def __post_init__(self) -> None:
+        height = self.camera_height_m
+        if height is not None and not (math.isfinite(height) and height > 0):
+            raise ValueError(
+                f"camera_height_m is {height}, but a camera is above the floor it sees: give a finite, "
+                "positive height, or None where it is unknown"
+            )
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,7 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
+RELATIVE = ("--depth", "foundation", "--weights", "relative-stand-in")
 REFUSALS = {
     "environment": (["--env", "Outdoor-v0"], "ExtremeMotion-v0"),
     "source": (["--depth", "sonar"], "oracle"),
@@ -159,6 +160,10 @@ REFUSALS = {
     "weights": (["--depth", "async", "--weights", "nowhere"], "nowhere"),
     "camera": (["--image-size", "16", "16"], "32"),
     "latency": (["--latency-ms", "-1"], "not negative"),
+    "alignment": ([*RELATIVE, "--align", "sonar"], "floor, ranges, odometry"),
+    "relative weights": ([*RELATIVE], "has no metres: use"),
+    "metric weights": (["--depth", "foundation", "--align", "floor"], "leave align out"),
+    "source of metres": (["--align", "floor"], "takes no relative depth"),
 }
 
 

@@ -38,6 +38,14 @@ class SlowEngine(Protocol):
         ...
 
 
+class RelativeEngine(Protocol):
+    """A slow path that gives inverse depth up to an unknown scale and shift; see ``runtime.alignment``."""
+
+    def run(self, image: Image) -> Depth:
+        """Relative depth (H, W) float32 of the image, larger is nearer."""
+        ...
+
+
 class FastEngine(Protocol):
     """The fast path with its spatial memory."""
 
@@ -83,13 +91,21 @@ class Engines(Protocol):
     def single(self) -> SingleEngine: ...
 
 
+class ModelEngines(Engines, Protocol):
+    """Engines whose slow path may be relative; then ``slow``, ``fast`` and ``single`` refuse."""
+
+    @property
+    def relative(self) -> RelativeEngine: ...
+
+
 @lru_cache(maxsize=4)
-def load_engines(weights: str | None, focal: float | None = None, engine: str | None = None) -> Engines:
+def load_engines(weights: str | None, focal: float | None = None, engine: str | None = None) -> ModelEngines:
     """The engines of a set of weights for a camera, kept for the process.
 
     Args:
         weights: Name of shipped weights, or a folder; None for the weights shipped. Under torch also, for the
-            slow path alone, the Hugging Face name or folder of a transformers Depth Anything model.
+            slow path alone, the Hugging Face name or folder of a transformers Depth Anything model, or
+            ``relative-stand-in``.
         focal: Focal length of the camera as a share of the image's width; None for that of the weights.
         engine: See ``spec.parse_engine``; None for ``default_engine``.
 
@@ -130,9 +146,9 @@ class LazyEngines:
         self, weights: str | None = None, focal: float | None = None, engine: str | None = None
     ) -> None:
         self._arguments = weights, focal, engine
-        self._loaded: Engines | None = None
+        self._loaded: ModelEngines | None = None
 
-    def _load(self) -> Engines:
+    def _load(self) -> ModelEngines:
         if self._loaded is None:
             self._loaded = load_engines(*self._arguments)
         return self._loaded
@@ -141,6 +157,11 @@ class LazyEngines:
     def slow(self) -> SlowEngine:
         """The slow path."""
         return self._load().slow
+
+    @property
+    def relative(self) -> RelativeEngine:
+        """The slow path of a relative model."""
+        return self._load().relative
 
     @property
     def fast(self) -> FastEngine:

@@ -16,17 +16,23 @@ from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.images import network_input
 from asyncmde_sim.depth.memory import MemoryState, resize
 from asyncmde_sim.depth.precision import cast_once, inference_precision
-from asyncmde_sim.depth.slow_path import SlowPath
+from asyncmde_sim.depth.slow_path import DepthAnythingSlowPath, SlowPath
 from asyncmde_sim.depth.turning import Turn
 from asyncmde_sim.depth.weights import load_depth_anything, load_network
-from asyncmde_sim.depth.weights_folder import is_ours
+from asyncmde_sim.depth.weights_folder import RELATIVE_STAND_IN, is_ours
 from asyncmde_sim.intrinsics import Intrinsics
+from asyncmde_sim.runtime.engines import RelativeEngine
 from asyncmde_sim.runtime.engines.weights_engines import WeightsEngines
 
 Image = NDArray[np.uint8]
 Depth = NDArray[np.float32]
 Memory = tuple[Tensor, ...]
 CPU = torch.device("cpu")
+
+NO_METRES = (
+    "relative depth, which has no metres: use the depth source 'foundation' with align 'floor', 'ranges' or "
+    "'odometry', or metric weights (for Depth Anything V2: a Metric-Indoor model)"
+)
 
 
 def _at_image_size(depth: Tensor, image: Image, scale: float) -> Depth:
@@ -70,10 +76,7 @@ class TorchSlowEngine:
 
     def __post_init__(self) -> None:
         if self.model.decoder.depth_type != "metric":
-            raise ValueError(
-                "this slow path gives relative depth, which has no metres: use metric weights "
-                "(for Depth Anything V2: a Metric-Indoor model)"
-            )
+            raise ValueError(f"this slow path gives {NO_METRES}")
 
     @torch.inference_mode()
     def run(self, image: Image) -> Depth:
@@ -96,6 +99,39 @@ class TorchSlowEngine:
     def _features(self, image: Image) -> list[Tensor]:
         with inference_precision(self.device):
             return self.model.features(network_input(image, self.size).to(self.device))
+
+
+@dataclass(frozen=True)
+class TorchRelativeEngine:
+    """A slow path that gives relative depth, under torch; see :class:`TorchSlowEngine`."""
+
+    model: SlowPath
+    size: tuple[int, int]
+    device: torch.device = CPU
+
+    def __post_init__(self) -> None:
+        if self.model.decoder.depth_type != "relative":
+            raise ValueError("this slow path gives metric depth, which needs no alignment: leave align out")
+
+    @torch.inference_mode()
+    def run(self, image: Image) -> Depth:
+        """Relative depth (H, W) of one image (H, W, 3), 0 or more, larger is nearer."""
+        return _estimate(self.model, image, self.size, 1.0, self.device)
+
+
+@dataclass(frozen=True)
+class RelativeStandIn:
+    """A metric slow path whose scale and shift are thrown away in each frame.
+
+    It stands in for a relative model where there is none: the same ambiguity, but our own networks' errors.
+    """
+
+    metric: TorchSlowEngine
+
+    def run(self, image: Image) -> Depth:
+        """Inverse depth (H, W), 0 at the farthest pixel of the image and 1 at the nearest."""
+        inverse = 1 / self.metric.run(image)
+        return (inverse - inverse.min()) / max(float(np.ptp(inverse)), 1e-6)
 
 
 @dataclass(frozen=True)
@@ -166,7 +202,8 @@ class TorchEngines(WeightsEngines):
 
     Args:
         weights: See :class:`WeightsEngines`; also (slow path only) the Hugging Face name or folder of a
-            transformers Depth Anything model, whose depth is left as it is.
+            transformers Depth Anything model, whose depth is left as it is, or ``relative-stand-in``, see
+            :class:`RelativeStandIn`.
         focal: See :class:`WeightsEngines`.
         device: Where they run.
     """
@@ -175,12 +212,32 @@ class TorchEngines(WeightsEngines):
 
     @cached_property
     def slow(self) -> TorchSlowEngine:
-        """The slow path's engine: ours, or a Depth Anything model."""
+        """The slow path's engine: ours, or a Depth Anything model.
+
+        Raises:
+            ValueError: It gives relative depth.
+        """
         if self.weights is None or is_ours(self.weights):
             model = load_network("slow", self.folder)
             return TorchSlowEngine(self._placed(model, model), self.size, self.scale, self.device)
+        if self.weights == RELATIVE_STAND_IN:
+            raise ValueError(f"{RELATIVE_STAND_IN} gives {NO_METRES}")
         model = load_depth_anything(self.weights).to(self.device)
-        return TorchSlowEngine(model, (12 * model.patch_size, 16 * model.patch_size), device=self.device)
+        return TorchSlowEngine(model, _depth_anything_size(model), device=self.device)
+
+    @cached_property
+    def relative(self) -> RelativeEngine:
+        """The engine of a slow path that gives relative depth: a Depth Anything model, or the stand-in.
+
+        Raises:
+            ValueError: It gives metric depth.
+        """
+        if self.weights == RELATIVE_STAND_IN:
+            return RelativeStandIn(TorchEngines(None, self.focal, self.device).slow)
+        if self.weights is None or is_ours(self.weights):
+            return super().relative
+        model = load_depth_anything(self.weights).to(self.device)
+        return TorchRelativeEngine(model, _depth_anything_size(model), self.device)
 
     @cached_property
     def fast(self) -> TorchFastEngine:
@@ -201,3 +258,7 @@ class TorchEngines(WeightsEngines):
             cast_once(*halved)
             return model
         return model.to(self.device, memory_format=torch.channels_last)
+
+
+def _depth_anything_size(model: DepthAnythingSlowPath) -> tuple[int, int]:
+    return 12 * model.patch_size, 16 * model.patch_size

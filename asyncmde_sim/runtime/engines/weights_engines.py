@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from asyncmde_sim.depth.weights_folder import WeightsConfig, find_weights, is_ours, read_config
+from asyncmde_sim.depth.weights_folder import (
+    DEFAULT_WEIGHTS,
+    RELATIVE_STAND_IN,
+    WeightsConfig,
+    find_weights,
+    is_ours,
+    read_config,
+)
+from asyncmde_sim.runtime.engines import RelativeEngine
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,8 @@ class WeightsEngines:
             FileNotFoundError: There is none.
             ValueError: The weights are not ours, so they have no fast path.
         """
-        if self.weights is not None and not is_ours(self.weights) and Path(self.weights).is_dir():
+        foreign = self.weights is not None and not is_ours(self.weights) and Path(self.weights).is_dir()
+        if foreign or self.weights == RELATIVE_STAND_IN:
             raise ValueError(
                 f"{self.weights} is a slow path alone: a fast path must be trained for it before "
                 "'async' or 'fast' can use it"
@@ -56,6 +65,18 @@ class WeightsEngines:
     def size(self) -> tuple[int, int]:
         """Height and width of the input of our networks, pixels."""
         return self.config.height, self.config.width
+
+    @property
+    def relative(self) -> RelativeEngine:
+        """The slow path's engine if it gives relative depth; that of our weights does not.
+
+        Raises:
+            ValueError: It gives metric depth.
+        """
+        raise ValueError(
+            f"the weights {self.weights or DEFAULT_WEIGHTS!r} give metric depth, which needs no alignment: "
+            "leave align out, or use the weights of a relative Depth Anything model"
+        )
 
     @property
     def scale(self) -> float:

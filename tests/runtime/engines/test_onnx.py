@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 import torch
 
+from asyncmde_sim.depth.precision import inference_precision
 from asyncmde_sim.depth.weights_folder import find_weights
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.runtime.engines import default_engine, export, load_engines
@@ -72,9 +73,8 @@ def test_the_first_frame_is_compared_with_itself(exported, clip):
     _, state, trust = engines.fast.run(clip[0], engines.fast.refreshed(None, memory))
     np.testing.assert_allclose(state.trust[0, 0], trust, atol=1e-6)
     model = torch_engines.fast.model
-    with torch.inference_mode():
-        exact = export.torch_input(clip[0], torch_engines.size)
-        projected = model.smu.project(model.encoder(exact.float()))
+    with torch.inference_mode(), inference_precision(torch_engines.device):
+        projected = model.smu.project(model.encoder(export.torch_input(clip[0], torch_engines.size)))
     np.testing.assert_allclose(state.previous[1], projected[-1].float().numpy(), rtol=0.05, atol=0.05)
 
 
