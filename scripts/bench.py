@@ -1,30 +1,221 @@
-# ruff: noqa: E402
 """Measure how fast things run on this machine.
 
-``python scripts/bench.py render`` times the ``raycast`` backend against Embree's own ray casting.
+Examples:
+
+    python scripts/bench.py depth                              # the networks, alone and side by side
+    python scripts/bench.py depth --profile my-machine.json    # ... to be charged: --device my-machine.json
+    python scripts/bench.py loop                               # where the time of a rollout goes
+    python scripts/bench.py render                             # the renderer, beside Embree alone
 """
 
 from __future__ import annotations
 
 import os
+import sys
 
-for _library in ("OMP", "OPENBLAS", "MKL"):  # one thread, as an environment has; read when numpy loads
-    os.environ[f"{_library}_NUM_THREADS"] = "1"
+if sys.argv[1:2] != ["depth"]:  # small matrices and one ray caster: threads would wait for each other
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if sys.argv[1:2] == ["render"]:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 import math
-import sys
+import platform
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 import tyro
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
+from asyncmde_sim.evaluation.bench_depth import (
+    Ceilings,
+    Durations,
+    Vit,
+    fast_path_times,
+    path_times,
+    random_vit,
+    threads,
+    vit_times,
+)
+from asyncmde_sim.evaluation.bench_loop import time_loop
+from asyncmde_sim.evaluation.command_line import REFUSED, sentence
+from asyncmde_sim.evaluation.config import RolloutConfig
+from asyncmde_sim.evaluation.records import write_json
+from asyncmde_sim.runtime.engines import load_engines
+from asyncmde_sim.runtime.engines.spec import parse_engine
 from asyncmde_sim.scenes import load_backend
 from asyncmde_sim.scenes.backend import RobotBody
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
 from asyncmde_sim.scenes.raycast import RaycastBackend
+from asyncmde_sim.training.clips import BODY_TO_CAMERA
 
-_CAMERA_FROM_BODY = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+PAPER_MS = {"fast": (36.0, 6.2), "small": (99.3, 39.5), "base": (244.0, 81.0)}
+"""AsyncMDE, Jetson AGX Orin at 518 x 518: PyTorch in float32, TensorRT in float16."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Time the fast path, Depth Anything V2, and both paths side by side, and write a latency profile.
+
+    Args:
+        heights: Heights of the input, pixels, all multiples of 14.
+        widths: Its widths, one for each height.
+        vits: Depth Anything V2 models to time, with random weights: small, base.
+        engines: Engines of the weights to time side by side; see scripts/rollout.py.
+        weights: Name or folder of weights; the shipped ones by default.
+        profile: Write the first engine's latencies to this file, for --device.
+        name: Name of this machine in the profile.
+        seconds: Time for each measurement.
+    """
+
+    heights: tuple[int, ...] = (168, 266, 518)
+    widths: tuple[int, ...] = (224, 350, 518)
+    vits: tuple[Vit, ...] = ("small", "base")
+    engines: tuple[str, ...] = ("onnx-int8", "torch")
+    weights: str | None = None
+    profile: Path | None = None
+    name: str = field(default_factory=platform.node)
+    seconds: float = 8.0
+
+    def __post_init__(self) -> None:
+        if len(self.heights) != len(self.widths) or not self.heights:
+            raise ValueError(
+                f"heights are {self.heights} and widths {self.widths}, but each size has one of both"
+            )
+        for side in (*self.heights, *self.widths):
+            if side < 42 or side % 14:
+                raise ValueError(f"a size has a side of {side} px, but multiples of 14 from 42 on are needed")
+        if not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise ValueError(f"seconds is {self.seconds}, but it must be finite and positive")
+        if not self.engines:
+            raise ValueError("engines is empty, but at least one is needed: give onnx-int8 or torch")
+        for engine in self.engines:
+            parse_engine(engine)
+
+    def run(self) -> None:
+        """Measure and print."""
+        if self.vits:
+            random_vit("small")
+        console = Console(stderr=True)
+        self._print_networks(console)
+        self._print_engines(console)
+
+    def _print_networks(self, console: Console) -> None:
+        with console.status("ceilings of this machine"):
+            ceilings = Ceilings.measured()
+        print(
+            f"{torch.get_num_threads()} threads, float32: {ceilings.flops / 1e9:.0f} GFLOP/s in a product of "
+            f"matrices, {ceilings.bytes_per_s / 1e9:.1f} GB/s in a copy"
+        )
+        table = Table(
+            "torch, float32",
+            "size",
+            "p50 ms",
+            "p95",
+            "p99",
+            "/s",
+            "floor ms",
+            "Orin torch, TRT",
+            box=box.SIMPLE_HEAD,
+        )
+        for size in zip(self.heights, self.widths, strict=True):
+            shown = f"{size[0]}x{size[1]}"
+            with console.status(f"fast path, {shown}"):
+                fast = fast_path_times(size, self.seconds)
+            rows = {"fast": fast.whole}
+            for vit in self.vits:
+                with console.status(f"Depth Anything V2 {vit}, {shown}"):
+                    rows[vit] = vit_times(vit, size, self.seconds)
+            for name, times in rows.items():
+                floor_ms = 1e3 * ceilings.floor_s(times.flops, times.traffic_bytes)
+                paper = "{}, {}".format(*PAPER_MS[name]) if size == (518, 518) else ""
+                label = "fast path" if name == "fast" else f"Depth Anything V2 {name}"
+                table.add_row(label, shown, *_percentiles(times.durations), f"{floor_ms:.1f}", paper)
+            unit = fast.memory_unit.percentile_ms(50)
+            share = unit / fast.whole.durations.percentile_ms(50)
+            table.add_row("  memory unit alone", shown, f"{unit:.1f}", "", "", f"{share:.0%}", "", "")
+            for vit in self.vits:
+                ratio = rows[vit].durations.percentile_ms(50) / fast.whole.durations.percentile_ms(50)
+                table.add_row(f"  {vit} over fast path", shown, f"{ratio:.1f}x")
+        Console(width=100).print(table)
+
+    def _print_engines(self, console: Console) -> None:
+        table = Table(
+            "engine", "threads", "path", "p50 ms", "p95", "p99", "/s", "p99 beside/alone", box=box.SIMPLE_HEAD
+        )
+        images = list(np.random.default_rng(0).integers(0, 256, (8, 192, 256, 3), dtype=np.uint8))
+        cores = len(os.sched_getaffinity(0))
+        for engine in self.engines:
+            for count in sorted({1, max(1, cores // 2), cores}):
+                with console.status(f"{engine}, {count} threads a path"), threads(count):
+                    found = path_times(load_engines(self.weights, None, engine), images, self.seconds)
+                rows = {"fast": (found.fast, found.fast_beside), "slow": (found.slow, found.slow_beside)}
+                for path, (alone, beside) in rows.items():
+                    ratio = beside.percentile_ms(99) / alone.percentile_ms(99)
+                    table.add_row(engine, str(count), f"{path} alone", *_percentiles(alone), "")
+                    table.add_row("", "", f"{path} beside", *_percentiles(beside), f"{ratio:.2f}")
+                if self.profile and engine == self.engines[0] and count == max(1, cores // 2):
+                    source = f"bench.py depth, {date.today()}, {engine}, {count} of {cores} cores a path"
+                    write_json(found.profile(self.name, source).as_dict(), self.profile)
+        print(f"both paths of the weights, {cores} cores; beside: while the other path runs without a pause")
+        Console(width=100).print(table)
+        if self.profile:
+            print(f"written to {self.profile}: use it with --device {self.profile}")
+
+
+def _percentiles(durations: Durations) -> list[str]:
+    shown = [f"{durations.percentile_ms(p):.1f}" for p in (50, 95, 99)]
+    return [*shown, f"{durations.per_second:.1f}"]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Time the parts of a rollout's control step.
+
+    Args:
+        env: Environment.
+        depth: Depth source.
+        device: Whose latencies are charged.
+        engine: What runs the networks; see scripts/rollout.py.
+        steps: Control steps.
+        seed: Of the first episode.
+    """
+
+    env: str = "ExtremeMotion-v0"
+    depth: str = "async"
+    device: str = "orin-trt"
+    engine: str | None = None
+    steps: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}, but it must be 1 or more")
+
+    def run(self) -> None:
+        """Measure and print."""
+        config = RolloutConfig(
+            env=self.env, depth=self.depth, device=self.device, engine=self.engine, seed=self.seed
+        )
+        with Console(stderr=True).status(f"{self.steps} steps of {self.env}"):
+            times = time_loop(config, self.steps)
+        table = Table("part", "calls", "ms a call", "ms a step", "share", box=box.SIMPLE_HEAD)
+        for name, part in times.parts.items():
+            calls = len(part.seconds)
+            a_call = f"{1e3 * part.total_s / calls:.1f}" if calls else ""
+            a_step = f"{1e3 * part.total_s / times.steps:.1f}"
+            table.add_row(name, str(calls), a_call, a_step, f"{part.total_s / times.wall_s:.0%}")
+        whole = f"{1e3 * times.wall_s / times.steps:.1f}"
+        table.add_row("[bold]step and agent", str(times.steps), whole, whole, "100%")
+        Console(width=80).print(table)
+        print(f"{times.steps / times.wall_s:.1f} steps/s; the networks run in threads beside the rest")
 
 
 @dataclass(frozen=True)
@@ -59,7 +250,7 @@ class Render:
         for foot, yaw in zip(feet, rng.uniform(-math.pi, math.pi, self.poses), strict=True):
             cos, sin = math.cos(yaw), math.sin(yaw)
             pose = np.eye(4)
-            pose[:3, :3] = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ _CAMERA_FROM_BODY
+            pose[:3, :3] = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ BODY_TO_CAMERA
             pose[:3, 3] = np.add(foot, (0, 0, 0.45))
             motion = RigidMotion(pose)
             origins, directions = backend.world_rays(camera, motion)
@@ -78,13 +269,18 @@ class Render:
         print(f"frames/s      {1 / render:7.1f}   (at least 100)")
 
 
-def main() -> None:
-    command = tyro.extras.subcommand_cli_from_dict({"render": Render})
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    commands: dict[str, Callable[..., Any]] = {"depth": Depth, "loop": Loop, "render": Render}
     try:
-        command.run()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"bench: {error}")
+        tyro.extras.subcommand_cli_from_dict(commands, args=arguments, description=__doc__).run()
+    except (ValueError, OSError, ImportError) as error:
+        if isinstance(error, ImportError) and error.name:
+            raise
+        print(sentence(error), file=sys.stderr)
+        return REFUSED
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

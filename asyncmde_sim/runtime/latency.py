@@ -70,6 +70,15 @@ class LatencyProfile:
                     f"the latency profile's {field} is {value!r}, but it must be a text: name it"
                 )
 
+    def as_dict(self) -> dict[str, Any]:
+        """The content of a JSON file that ``load_profile`` reads, every sample in milliseconds."""
+        samples = {key: getattr(self, key).samples_ns for key in LATENCIES}
+        return {
+            "name": self.name,
+            "source": self.source,
+            **{f"{key}_ms": [ns / _NS_PER_MS for ns in values] for key, values in samples.items()},
+        }
+
     def latency(self, path: str, contended: bool) -> LatencyDistribution:
         """The distribution of ``path`` ("slow" or "fast"), alone or while the other path runs."""
         distribution: LatencyDistribution = getattr(self, f"{path}_contended" if contended else path)
