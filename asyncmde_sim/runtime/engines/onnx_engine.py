@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +22,7 @@ from asyncmde_sim.runtime.engines.onnx_file import (
 )
 from asyncmde_sim.runtime.engines.resampling import at_image_size, network_input
 from asyncmde_sim.runtime.engines.spec import EngineSpec
+from asyncmde_sim.runtime.engines.turning import TurnedGrid
 from asyncmde_sim.runtime.engines.weights_engines import WeightsEngines
 
 Image = NDArray[np.uint8]
@@ -191,25 +191,16 @@ class OnnxFastEngine:
 
     @staticmethod
     def turned(state: OnnxState, rotation: NDArray[np.float64], camera: Intrinsics) -> OnnxState:
-        """The state after the camera has turned by a rotation (3, 3); needs torch."""
-        import torch
-
-        from asyncmde_sim.depth.memory import MemoryState
-        from asyncmde_sim.depth.turning import Turn
-
-        def tensors(arrays: Sequence[FloatArray]) -> tuple[Any, ...]:
-            return tuple(torch.from_numpy(a) for a in arrays)
-
-        turned = MemoryState(
-            tensors(state.memory),
-            None if state.trust is None else torch.from_numpy(state.trust),
-            None if state.previous is None else tensors(state.previous),  # type: ignore[arg-type]
-        ).turned(Turn(torch.from_numpy(rotation)[None], camera))
-        return OnnxState(
-            tuple(m.numpy() for m in turned.memory),
-            None if turned.trust is None else turned.trust.numpy(),
-            None if turned.previous is None else (turned.previous[0].numpy(), turned.previous[1].numpy()),
-        )
+        """The state after the camera has turned by a rotation (3, 3); see ``depth.memory.MemoryState``."""
+        grids = [TurnedGrid(rotation, camera, m.shape[-2:]) for m in state.memory]
+        if state.trust is None or state.previous is None:
+            return OnnxState(tuple(grid(m)[0] for grid, m in zip(grids, state.memory, strict=True)))
+        finest, *middle, coarsest = state.memory
+        fine, previous_fine, trust = grids[0](finest, state.previous[0], state.trust)
+        coarse, previous_coarse = grids[-1](coarsest, state.previous[1])
+        between = [grid(m)[0] for grid, m in zip(grids[1:-1], middle, strict=True)]
+        previous = previous_fine, previous_coarse
+        return OnnxState((fine, *between, coarse), trust * grids[0].seen, previous)
 
     @staticmethod
     def turned_memory(memory: Memory, rotation: NDArray[np.float64], camera: Intrinsics) -> Memory:
