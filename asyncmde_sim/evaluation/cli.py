@@ -33,7 +33,7 @@ DESCRIPTION = """Fly or drive episodes with the depth that a device would have d
 examples:
 
   python scripts/rollout.py
-      one episode of ExtremeMotion-v0, async depth on a Jetson's latencies
+      one episode of ExtremeMotion-v0, asynchronous depth on a Jetson's latencies
   python scripts/rollout.py --depth oracle --latency-ms 250
       the same with true depth that is a quarter of a second old
   python scripts/rollout.py --env IndoorDynamic-v0 --device orin-torch --refresh every-9 --episodes 20

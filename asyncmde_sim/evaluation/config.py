@@ -28,9 +28,9 @@ class RolloutConfig:
             when the camera has turned by D degrees.
         latency_ms: Constant latency added to every estimate, milliseconds.
         weights: Folder of trained weights; the shipped ones if none is given.
-        engine: What runs the networks: torch, or from files of scripts/export.py onnx-int8, onnx-fp32,
-            onnx-fp16, tensorrt-fp16 (on a GPU with @cuda). By default onnx-int8 if the weights come with its
-            files, as the shipped ones do, else torch.
+        engine: What runs the networks: torch, or from files of scripts/export.py onnx-int8, onnx-fp32 or
+            onnx-fp16; on a GPU with @cuda or (ONNX Runtime's provider) @tensorrt. By default onnx-int8 if the
+            weights come with its files, as the shipped ones do, else torch.
         align: What brings the depth of a relative model to metres (with --depth foundation alone): floor (the
             camera's height over the floor), ranges (a few range readings) or odometry.
         agent: Who steers.
@@ -52,7 +52,7 @@ class RolloutConfig:
     """
 
     env: str = "ExtremeMotion-v0"
-    depth: str = "async"
+    depth: str = "async-odometry"
     device: str = "orin-trt"
     refresh: str = "free"
     latency_ms: float = 0.0

@@ -14,7 +14,6 @@ from asyncmde_sim.runtime.engines.spec import EngineSpec, parse_engine
         ("onnx-int8", EngineSpec("onnx", "int8", "cpu")),
         ("onnx-fp16@tensorrt", EngineSpec("onnx", "fp16", "tensorrt")),
         ("onnx-fp32@any", EngineSpec("onnx", "fp32", "any")),
-        ("tensorrt-fp16", EngineSpec("tensorrt", "fp16", "cuda")),
     ],
 )
 def test_names(text, spec):
@@ -27,7 +26,7 @@ def test_names(text, spec):
         ("jax", "unknown engine 'jax': give torch, onnx-fp32"),
         ("onnx", "the engine 'onnx' has the precision None, but"),
         ("torch-int8", "the engine 'torch' has the precision 'int8'"),
-        ("tensorrt-fp16@cpu", "'tensorrt' does not run on 'cpu': choose one of cuda"),
+        ("tensorrt-fp16", "unknown engine 'tensorrt-fp16'"),
         ("torch@any", "'torch' does not run on 'any': choose one of cpu, cuda"),
     ],
 )
