@@ -29,7 +29,7 @@ class RolloutConfig:
         latency_ms: Constant latency added to every estimate, milliseconds.
         weights: Folder of trained weights; the shipped ones if none is given.
         engine: What runs the networks: torch, or from files of scripts/export.py onnx-int8, onnx-fp32 or
-            onnx-fp16; on a GPU with @cuda or (ONNX Runtime's provider) @tensorrt. By default onnx-int8 if the
+            onnx-fp16; on a GPU tensorrt-fp16, or one of the others with @cuda. By default onnx-int8 if the
             weights come with its files, as the shipped ones do, else torch.
         align: What brings the depth of a relative model to metres (with --depth foundation alone): floor (the
             camera's height over the floor), ranges (a few range readings) or odometry.

@@ -119,6 +119,10 @@ def load_engines(weights: str | None, focal: float | None = None, engine: str | 
         from asyncmde_sim.runtime.engines.torch_engine import TorchEngines
 
         return TorchEngines(weights, focal, torch.device(spec.processor))
+    if spec.library == "tensorrt":
+        from asyncmde_sim.runtime.engines.tensorrt_engine import TensorRtEngines
+
+        return TensorRtEngines(weights, focal, spec=spec)
     from asyncmde_sim.runtime.engines.onnx_engine import OnnxEngines
 
     return OnnxEngines(weights, focal, spec=spec)

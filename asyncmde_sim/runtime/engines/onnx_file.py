@@ -77,6 +77,21 @@ def onnx_file(folder: Path, network: ExportedNetwork, precision: Precision) -> P
     return folder / f"{network}.{precision}.onnx"
 
 
+def find_onnx_file(folder: Path, network: ExportedNetwork, precision: Precision) -> Path:
+    """The file of a network.
+
+    Raises:
+        FileNotFoundError: There is none; the message says how to write it.
+    """
+    path = onnx_file(folder, network, precision)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} has no {path.name}: write it with "
+            f"'python scripts/export.py --weights {folder} --precision {precision}'"
+        )
+    return path
+
+
 def parse_metadata(
     properties: Mapping[str, str], path: Path, network: ExportedNetwork, precision: Precision
 ) -> ExportMetadata:

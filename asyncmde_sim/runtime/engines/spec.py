@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Library = Literal["torch", "onnx"]
+Library = Literal["torch", "onnx", "tensorrt"]
 Precision = Literal["fp32", "fp16", "int8"]
 Processor = Literal["cpu", "cuda", "tensorrt", "any"]
 
@@ -19,8 +19,8 @@ class EngineSpec:
     """An inference engine.
 
     Args:
-        library: ``torch`` runs the weights themselves, ``onnx`` (ONNX Runtime) the files that
-            ``scripts/export.py`` wrote beside them.
+        library: ``torch`` runs the weights themselves; ``onnx`` (ONNX Runtime) and ``tensorrt`` run the files
+            that ``scripts/export.py`` wrote beside them.
         precision: Of the exported file; None under torch, which takes half precision where the processor
             computes in it.
         processor: ``cpu`` or ``cuda``; under ONNX Runtime also its ``tensorrt`` provider, or ``any``: the
@@ -38,9 +38,9 @@ class EngineSpec:
         if (self.precision is None) != (self.library == "torch"):
             raise ValueError(
                 f"the engine {self.library!r} has the precision {self.precision!r}, but torch takes none, "
-                f"and onnx needs one of {', '.join(EXPORTED_PRECISIONS)}"
+                f"and onnx and tensorrt need one of {', '.join(EXPORTED_PRECISIONS)}"
             )
-        processors = {"torch": ("cpu", "cuda"), "onnx": get_args(Processor)}
+        processors = {"torch": ("cpu", "cuda"), "onnx": get_args(Processor), "tensorrt": ("cuda",)}
         if self.processor not in processors[self.library]:
             raise ValueError(
                 f"the engine {self.library!r} does not run on {self.processor!r}: choose one of "
@@ -50,16 +50,16 @@ class EngineSpec:
 
 def parse_engine(text: str) -> EngineSpec:
     """The engine that ``LIBRARY[-PRECISION][@PROCESSOR]`` names, such as ``torch``, ``torch@cuda``,
-    ``onnx-int8`` or ``onnx-fp16@tensorrt``.
+    ``onnx-int8``, ``onnx-fp16@cuda`` or ``tensorrt-fp16``.
 
     Raises:
         ValueError: It names none.
     """
-    match = re.fullmatch(r"(torch|onnx)(?:-(fp32|fp16|int8))?(?:@(cpu|cuda|tensorrt|any))?", text)
+    match = re.fullmatch(r"(torch|onnx|tensorrt)(?:-(fp32|fp16|int8))?(?:@(cpu|cuda|tensorrt|any))?", text)
     if match is None:
         raise ValueError(
             f"unknown engine {text!r}: give torch, onnx-fp32, onnx-fp16 or onnx-int8, and where it "
-            "does not run on the CPU also @cuda, @tensorrt or @any"
+            "does not run on the CPU also @cuda, @tensorrt or @any; or tensorrt-fp16, tensorrt-fp32"
         )
     library, precision, processor = match.groups()
-    return EngineSpec(library, precision, processor or "cpu")  # type: ignore[arg-type]
+    return EngineSpec(library, precision, processor or ("cuda" if library == "tensorrt" else "cpu"))  # type: ignore[arg-type]

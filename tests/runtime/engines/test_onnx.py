@@ -17,7 +17,8 @@ from asyncmde_sim.depth.precision import inference_precision
 from asyncmde_sim.depth.weights_folder import find_weights
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.runtime.engines import default_engine, export, load_engines
-from asyncmde_sim.runtime.engines.onnx_engine import OnnxNetwork, OnnxState, cpu_threads, open_session
+from asyncmde_sim.runtime.engines.exported_engines import ExportedState
+from asyncmde_sim.runtime.engines.onnx_engine import OnnxNetwork, cpu_threads, open_session
 from asyncmde_sim.runtime.engines.onnx_file import METADATA_KEY, OUTPUTS, onnx_file
 from asyncmde_sim.runtime.engines.spec import EXPORTED_PRECISIONS, EngineSpec
 
@@ -121,7 +122,7 @@ def test_turning_by_nothing_changes_nothing(exported, clip):
     start = engines.fast.refreshed(None, engines.slow.memory(clip[0]))
     for state in (start, engines.fast.run(clip[0], start)[1]):
         turned = engines.fast.turned(state, np.eye(3), camera)
-        assert isinstance(turned, OnnxState)
+        assert isinstance(turned, ExportedState)
         for a, b in zip(turned.memory, state.memory, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4)
 

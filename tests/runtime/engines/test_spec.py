@@ -13,6 +13,7 @@ from asyncmde_sim.runtime.engines.spec import EngineSpec, parse_engine
         ("torch@cuda", EngineSpec("torch", None, "cuda")),
         ("onnx-int8", EngineSpec("onnx", "int8", "cpu")),
         ("onnx-fp16@tensorrt", EngineSpec("onnx", "fp16", "tensorrt")),
+        ("tensorrt-fp16", EngineSpec("tensorrt", "fp16", "cuda")),
         ("onnx-fp32@any", EngineSpec("onnx", "fp32", "any")),
     ],
 )
@@ -26,7 +27,7 @@ def test_names(text, spec):
         ("jax", "unknown engine 'jax': give torch, onnx-fp32"),
         ("onnx", "the engine 'onnx' has the precision None, but"),
         ("torch-int8", "the engine 'torch' has the precision 'int8'"),
-        ("tensorrt-fp16", "unknown engine 'tensorrt-fp16'"),
+        ("tensorrt-fp16@cpu", "'tensorrt' does not run on 'cpu': choose one of cuda"),
         ("torch@any", "'torch' does not run on 'any': choose one of cpu, cuda"),
     ],
 )
