@@ -18,24 +18,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
 from torch import nn
 
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
-from asyncmde_sim.depth.slow_path import ConvSlowPath
+from asyncmde_sim.depth.slow_path import ConvSlowPath, SlowPath
 from asyncmde_sim.depth.weights import DEFAULT_WEIGHTS, WeightsConfig, load_network, save_network
 from asyncmde_sim.evaluation.command_line import REFUSED, sentence
 from asyncmde_sim.training import fast as fast_training
 from asyncmde_sim.training.align import align
 from asyncmde_sim.training.checkpoint import Checkpoint, Log, tensorboard_log
 from asyncmde_sim.training.data import ClipPool
+from asyncmde_sim.training.fast import Label
 from asyncmde_sim.training.joint import train_jointly
-from asyncmde_sim.training.loop import Schedule, load_recipe
+from asyncmde_sim.training.loop import Schedule, load_recipe, to_device
 from asyncmde_sim.training.render import TRAINING_MIX, RenderJob, render_all, render_jobs, rendering
 from asyncmde_sim.training.slow import LinearReadout, SlowStage, train_slow
 
@@ -147,53 +148,11 @@ class _Training:
         checkpoint = self.checkpoint("slow", {"slow": model}, {"readout": readout})
         train_slow(model, readout, self.views, stages, self.seed, checkpoint)
 
-    def fast_only(self) -> None:
-        """Distil and train the control."""
-        torch.manual_seed(self.seed)
-        teacher, model = load_network("slow", self.out), FastPathWithoutMemory()
-        if self.start:
-            model = load_network("fast-only", self.start).requires_grad_(True)
-        checkpoint = self.checkpoint("fast-only", {"fast-only": model})
-        if not self.start:
-            fast_training.distil(model, teacher, self.views, self.schedule("distil"), self.seed, checkpoint)
-        fast_training.train_without_memory(
-            model, self.views, self.schedule("fast-only"), self.seed + 1, checkpoint
-        )
-
     def align(self) -> None:
         """Align the slow path to the control."""
         model, control = load_network("slow", self.out), load_network("fast-only", self.out)
         checkpoint = self.checkpoint("align", {"slow": model})
         align(model, control, self.views, FIT_STEPS, self.schedule("align"), self.seed + 2, checkpoint)
-
-    def fast(self) -> None:
-        """Train the fast path."""
-        torch.manual_seed(self.seed)
-        teacher, control, model = (
-            load_network("slow", self.out),
-            load_network("fast-only", self.out),
-            FastPath(),
-        )
-        if self.start:
-            model = load_network("fast", self.start)
-        else:
-            fast_training.start_from(model, control)
-        checkpoint = self.checkpoint("fast", {"fast": model, "fast-only": control})
-        clips = self.ten_frame_clips
-        fast_training.train_gates(model, teacher, clips, self.schedule("gates"), self.seed + 3, checkpoint)
-        if "fast" in self.schedules:
-            schedule = self.schedule("fast")
-            fast_training.train_fast(model, control, teacher, clips, schedule, self.seed + 4, checkpoint)
-            self.average(model, control)
-
-    def tune(self, start: Path) -> None:
-        """Tune the fast path of a folder."""
-        teacher = load_network("slow", self.out)
-        model, before = (load_network("fast", start) for _ in range(2))
-        checkpoint = self.checkpoint("tune", {"fast": model}, {"before": before})
-        clips, schedule = self.ten_frame_clips, self.schedule("tune")
-        fast_training.tune(model, before, teacher, clips, schedule, self.seed + 5, checkpoint)
-        self.save(model, "fast")
 
     def joint(self, start: Path) -> None:
         """Train all three networks of a folder at once."""
@@ -210,6 +169,63 @@ class _Training:
 
 
 @dataclass(frozen=True)
+class _FastTraining(_Training):
+    labels: Literal["true-depth", "slow-path"] = "true-depth"
+    """What the fast path learns from: the rendered depth, or the frozen slow path's (pseudo-labels)."""
+
+    def label(self, teacher: SlowPath) -> Label:
+        """What puts the labels on the frames."""
+        if self.labels == "true-depth":
+            return fast_training.true_depth
+        return partial(fast_training.slow_path_depth, to_device(teacher, torch.device(self.device)))
+
+    def fast_only(self) -> None:
+        """Distil and train the control."""
+        torch.manual_seed(self.seed)
+        teacher, model = load_network("slow", self.out), FastPathWithoutMemory()
+        if self.start:
+            model = load_network("fast-only", self.start).requires_grad_(True)
+        checkpoint = self.checkpoint("fast-only", {"fast-only": model})
+        if not self.start:
+            fast_training.distil(model, teacher, self.views, self.schedule("distil"), self.seed, checkpoint)
+        fast_training.train_without_memory(
+            model, self.views, self.schedule("fast-only"), self.seed + 1, checkpoint, self.label(teacher)
+        )
+
+    def fast(self) -> None:
+        """Train the fast path."""
+        torch.manual_seed(self.seed)
+        teacher, control, model = (
+            load_network("slow", self.out),
+            load_network("fast-only", self.out),
+            FastPath(),
+        )
+        if self.start:
+            model = load_network("fast", self.start)
+        else:
+            fast_training.start_from(model, control)
+        checkpoint = self.checkpoint("fast", {"fast": model, "fast-only": control})
+        clips, label = self.ten_frame_clips, self.label(teacher)
+        schedule = self.schedule("gates")
+        fast_training.train_gates(model, teacher, clips, schedule, self.seed + 3, checkpoint, label)
+        if "fast" in self.schedules:
+            schedule = self.schedule("fast")
+            fast_training.train_fast(
+                model, control, teacher, clips, schedule, self.seed + 4, checkpoint, label
+            )
+            self.average(model, control)
+
+    def tune(self, start: Path) -> None:
+        """Tune the fast path of a folder."""
+        teacher = load_network("slow", self.out)
+        model, before = (load_network("fast", start) for _ in range(2))
+        checkpoint = self.checkpoint("tune", {"fast": model}, {"before": before})
+        clips, schedule, label = self.ten_frame_clips, self.schedule("tune"), self.label(teacher)
+        fast_training.tune(model, before, teacher, clips, schedule, self.seed + 5, checkpoint, label)
+        self.save(model, "fast")
+
+
+@dataclass(frozen=True)
 class Slow(_Training):
     """Train our own slow path from scratch, coarse to fine."""
 
@@ -219,7 +235,7 @@ class Slow(_Training):
 
 
 @dataclass(frozen=True)
-class FastOnly(_Training):
+class FastOnly(_FastTraining):
     """Distil the slow path's features into the fast path without memory, then train it on single frames."""
 
     def run(self) -> None:
@@ -237,7 +253,7 @@ class Align(_Training):
 
 
 @dataclass(frozen=True)
-class Fast(_Training):
+class Fast(_FastTraining):
     """Train the fast path on clips whose memory the slow path fills; needs ``align`` to have run."""
 
     def run(self) -> None:
@@ -255,7 +271,7 @@ class Average(_Training):
 
 
 @dataclass(frozen=True)
-class Tune(_Training):
+class Tune(_FastTraining):
     """Tune the trained fast path to see with its memory and without it."""
 
     def run(self) -> None:
@@ -273,7 +289,7 @@ class Joint(_Training):
 
 
 @dataclass(frozen=True)
-class All(_Training):
+class All(_FastTraining):
     """Train all three networks while worker processes render."""
 
     rounds: int = 1000

@@ -365,7 +365,29 @@ def test_the_loss_of_a_clip_is_that_of_its_frames_run_one_by_one(folder: Path) -
             for index in range(first, frames):
                 depth, state, trust = path(batch.images[:, index], state)
                 expected = asyncmde_loss(depth, batch.depth[:, index], batch.valid[:, index], trust)
-                assert torch.allclose(fast.clip_loss(path, slow, batch, first, [index]), expected, rtol=2e-3)
+                loss = fast.clip_loss(path, slow, batch, first, [index], batch.frames([index]))
+                assert torch.allclose(loss, expected, rtol=2e-3)
+
+
+def test_pseudo_labels_are_the_slow_paths_depth_on_every_pixel_and_what_is_then_learned(folder: Path) -> None:
+    torch.manual_seed(0)
+    slow, views = ConvSlowPath().eval().requires_grad_(False), ClipPool(folder / "views")
+    batch = views.draw(2, step_generator(0, 1))
+    batch = replace(batch, valid=torch.zeros_like(batch.valid))
+    labelled = fast.slow_path_depth(slow, batch)
+    with torch.no_grad(), mixed_precision(views.device):
+        expected = slow(batch.images[:, 0])
+    assert torch.equal(labelled.depth[:, 0], expected.float()) and labelled.valid.all()
+    assert labelled.images is batch.images and not torch.equal(labelled.depth, batch.depth)
+
+    def trained(label: fast.Label) -> torch.Tensor:
+        torch.manual_seed(0)
+        control = FastPathWithoutMemory()
+        fast.train_without_memory(control, views, Schedule(2, 2, 1e-3), 0, Checkpoint({}), label)
+        return control.decoder.head.conv3.weight
+
+    on_labels, again = (trained(partial(fast.slow_path_depth, slow)) for _ in range(2))
+    assert torch.equal(on_labels, again) and not torch.equal(on_labels, trained(fast.true_depth))
 
 
 def test_a_batch_turns_as_its_clips_do_mirrored_or_not(folder: Path) -> None:
