@@ -37,7 +37,7 @@ from asyncmde_sim.training.data import ClipPool
 from asyncmde_sim.training.fast import Label
 from asyncmde_sim.training.joint import train_jointly
 from asyncmde_sim.training.loop import Schedule, load_recipe, to_device
-from asyncmde_sim.training.render import TRAINING_MIX, RenderJob, render_all, render_jobs, rendering
+from asyncmde_sim.training.render import TRAINING_MIX, Motion, RenderJob, render_all, render_jobs, rendering
 from asyncmde_sim.training.slow import LinearReadout, SlowStage, train_slow
 
 FIT_STEPS = 60
@@ -55,22 +55,38 @@ class Render:
     views: int = 160
     """Single frames a scene."""
     clips: int = 12
-    """Ten-frame clips a scene."""
+    """Ten-frame clips a scene, in which camera and movers keep a random velocity."""
+    trajectories: int = 4
+    """Ten-frame clips a scene from what its environment records: episodes and open-loop trajectories."""
     workers: int = 2
     """Processes."""
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name, least in (("rounds", 1), ("views", 1), ("clips", 0), ("trajectories", 0), ("workers", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, but it must be {least} or more")
+        if not self.clips + self.trajectories:
+            raise ValueError("clips and trajectories are both 0, but one of them must be 1 or more")
+
     def run(self) -> None:
         """Render the shards that are not there yet."""
-        render_all([job for pair in self.pairs() for job in pair], self.workers, together=2)
+        groups = self.groups()
+        render_all([job for group in groups for job in group], self.workers, together=len(groups[0]))
 
-    def pairs(self) -> list[tuple[RenderJob, RenderJob]]:
+    def groups(self) -> list[tuple[RenderJob, ...]]:
         """The views and the clips of each scene."""
-        views, clips = (
-            render_jobs("train", self.rounds, count, frames, self.seed, self.folder / name, TRAINING_MIX)
-            for name, count, frames in (("views", self.views, 1), ("clips", self.clips, 10))
-        )
-        return list(zip(views, clips, strict=True))
+        kinds: list[tuple[Path, int, int, Motion]] = [
+            (self.folder / "views", self.views, 1, "velocity"),
+            (self.folder / "clips", self.clips, 10, "velocity"),
+            (self.folder / "clips", self.trajectories, 10, "trajectory"),
+        ]
+        jobs = [
+            render_jobs("train", self.rounds, count, frames, self.seed, folder, TRAINING_MIX, None, motion)
+            for folder, count, frames, motion in kinds
+            if count
+        ]
+        return list(zip(*jobs, strict=True))
 
 
 @dataclass(frozen=True)
@@ -302,7 +318,7 @@ class All(_FastTraining):
     def run(self) -> None:
         """Render beside the training, and stop rendering with it."""
         render = Render(self.folder, rounds=self.rounds, seed=self.seed)
-        with rendering(render.pairs(), self.workers):
+        with rendering(render.groups(), self.workers):
             self.slow()
             self.fast_only()
             self.align()
