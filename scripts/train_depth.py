@@ -28,7 +28,13 @@ from torch import nn
 
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.slow_path import ConvSlowPath, SlowPath
-from asyncmde_sim.depth.weights import DEFAULT_WEIGHTS, WeightsConfig, load_network, save_network
+from asyncmde_sim.depth.weights import (
+    DEFAULT_WEIGHTS,
+    WeightsConfig,
+    load_network,
+    remove_unfinished,
+    save_network,
+)
 from asyncmde_sim.evaluation.command_line import REFUSED, sentence
 from asyncmde_sim.training import fast as fast_training
 from asyncmde_sim.training.align import align
@@ -147,6 +153,8 @@ class _Training:
         if self.resume and not any(self.out.glob("checkpoint-*.pt")):
             raise ValueError(f"{self.out} has no checkpoint to go on from: leave out --resume")
         file = self.out / f"checkpoint-{step}.pt"
+        for written in (file, *(self.out / f"{name}.safetensors" for name in networks)):
+            remove_unfinished(written)
 
         def save() -> None:
             for name, network in networks.items():
