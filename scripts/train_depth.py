@@ -68,20 +68,22 @@ class Render:
     """Processes."""
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        for name, least in (("rounds", 1), ("views", 1), ("clips", 0), ("trajectories", 0), ("workers", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, but it must be {least} or more")
-        if not self.clips + self.trajectories:
-            raise ValueError("clips and trajectories are both 0, but one of them must be 1 or more")
-
     def run(self) -> None:
         """Render the shards that are not there yet."""
         groups = self.groups()
         render_all([job for group in groups for job in group], self.workers, together=len(groups[0]))
 
     def groups(self) -> list[tuple[RenderJob, ...]]:
-        """The views and the clips of each scene."""
+        """The views and the clips of each scene.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        for name, least in (("rounds", 1), ("views", 1), ("clips", 0), ("trajectories", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, but it must be {least} or more")
+        if not self.clips + self.trajectories:
+            raise ValueError("clips and trajectories are both 0, but one of them must be 1 or more")
         kinds: list[tuple[Path, int, int, Motion]] = [
             (self.folder / "views", self.views, 1, "velocity"),
             (self.folder / "clips", self.clips, 10, "velocity"),

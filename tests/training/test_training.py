@@ -14,7 +14,7 @@ from asyncmde_sim.depth.memory import MemoryState
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.scenes.backend import Mover, RobotBody
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
-from asyncmde_sim.training import fast, joint
+from asyncmde_sim.training import data, fast, joint
 from asyncmde_sim.training.align import align, fit_neck
 from asyncmde_sim.training.checkpoint import Checkpoint
 from asyncmde_sim.training.clips import KINDS, ClipRecipe, Clips, read_shard, render_clip, write_shard
@@ -151,6 +151,17 @@ def test_a_pool_takes_in_what_is_written_meanwhile(folder: Path) -> None:
     assert len(pool) == 6
     with pytest.raises(FileNotFoundError, match="holds no clips"):
         ClipPool(folder / "nothing")
+
+
+def test_a_pool_says_what_it_waits_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = read_shard(folder / "views", "a")
+    written = iter(["b", "b", "c"])
+    monkeypatch.setattr(data.time, "sleep", lambda _: write_shard(clips, folder / "views", next(written)))
+    assert len(ClipPool(folder / "views", wait_for=3)) == 9
+    waited = [f"waiting for {folder / 'views'}: {there} of 3 shards are rendered" for there in (1, 2)]
+    assert capsys.readouterr().out.splitlines() == waited
 
 
 def test_the_schedule_warms_up_and_ends_at_zero() -> None:
