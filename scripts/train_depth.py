@@ -10,7 +10,8 @@
   python scripts/train_depth.py all --folder data --out runs/weights --recipe gpu --workers 14
 
 Rendering goes on beside the training in 'all': what has been rendered so far is what is drawn from.
-A training that was interrupted goes on with --resume.
+A training that was interrupted or killed goes on with --resume. The fast path learns from true depth, or
+with --labels slow-path from what the frozen slow path sees, as in the paper.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Render:
             (self.folder / "clips", self.trajectories, 10, "trajectory"),
         ]
         jobs = [
-            render_jobs("train", self.rounds, count, frames, self.seed, folder, TRAINING_MIX, None, motion)
+            render_jobs("train", self.rounds, count, frames, self.seed, folder, TRAINING_MIX, motion=motion)
             for folder, count, frames, motion in kinds
             if count
         ]
