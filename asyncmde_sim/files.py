@@ -20,3 +20,9 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what processes that were killed in ``write_whole`` left beside ``path``."""
+    for left in path.parent.glob(f".{path.stem}-{8 * '?'}{path.suffix}"):
+        left.unlink(missing_ok=True)

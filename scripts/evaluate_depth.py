@@ -46,7 +46,7 @@ from asyncmde_sim.runtime.engines import Engines, load_engines
 from asyncmde_sim.runtime.engines.torch_engine import TorchEngines
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import read_shard
-from asyncmde_sim.training.render import REGIMES, render_all, render_jobs
+from asyncmde_sim.training.render import REGIMES, Motion, render_all, render_jobs
 
 ASYNCHRONOUS = ("async", "async-odometry")
 
@@ -65,6 +65,8 @@ class EvaluateDepth:
         split: Split of the scenes.
         scenes: Scenes of each environment.
         clips: Clips a scene; each is one refresh cycle.
+        motion: How the camera moves in them: velocity (constant, random) or trajectory (as the environment
+            records it).
         hfov_deg: Horizontal field of view of the camera in our scenes, degrees.
         clip_folder: Where to keep the rendered clips for another run; nowhere by default.
         ablation: Score also the asynchronous system with a part switched off (nothing is trained again): as
@@ -85,6 +87,7 @@ class EvaluateDepth:
     split: str = "test"
     scenes: int = 10
     clips: int = 5
+    motion: Motion = "velocity"
     hfov_deg: float = 90.0
     clip_folder: Path | None = None
     ablation: bool = False
@@ -121,6 +124,7 @@ class EvaluateDepth:
                 "recovery": mean_recovery(figures, "async"),
                 "recovery_with_odometry": mean_recovery(figures, "async-odometry"),
                 "split": None if self.recordings else self.split,
+                "motion": None if self.recordings else self.motion,
                 "interval": self.interval,
                 "groups": figures,
             }
@@ -192,7 +196,14 @@ class EvaluateDepth:
             return
         folder = self.clip_folder or temporary
         jobs = render_jobs(
-            self.split, self.scenes, self.clips, self.interval, self.seed, folder, camera=self._camera
+            self.split,
+            self.scenes,
+            self.clips,
+            self.interval,
+            self.seed,
+            folder,
+            camera=self._camera,
+            motion=self.motion,
         )
         render_all(jobs, workers=2)
         for regime in REGIMES:

@@ -29,9 +29,9 @@ from rich.table import Table
 
 from asyncmde_sim.envs.registration import check_environment
 from asyncmde_sim.evaluation.command_line import run_command
-from asyncmde_sim.evaluation.frames import check_motion
 from asyncmde_sim.evaluation.records import write_json
 from asyncmde_sim.evaluation.streaming import Setup, score_trajectory, summarise
+from asyncmde_sim.recordings.frames import check_motion
 from asyncmde_sim.runtime import make_source
 
 

@@ -21,8 +21,8 @@ from rich.progress import track
 
 from asyncmde_sim.envs.registration import check_environment
 from asyncmde_sim.evaluation.command_line import run_command
-from asyncmde_sim.evaluation.frames import check_motion, frames_along
 from asyncmde_sim.evaluation.rollout import resized_camera
+from asyncmde_sim.recordings.frames import check_motion, frames_along
 from asyncmde_sim.recordings.tum import write_recording
 
 

@@ -10,7 +10,8 @@
   python scripts/train_depth.py all --folder data --out runs/weights --recipe gpu --workers 14
 
 Rendering goes on beside the training in 'all': what has been rendered so far is what is drawn from.
-A training that was interrupted goes on with --resume.
+A training that was interrupted or killed goes on with --resume. The fast path learns from true depth, or
+with --labels slow-path from what the frozen slow path sees, as in the paper.
 """
 
 from __future__ import annotations
@@ -18,26 +19,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
 from torch import nn
 
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
-from asyncmde_sim.depth.slow_path import ConvSlowPath
+from asyncmde_sim.depth.slow_path import ConvSlowPath, SlowPath
 from asyncmde_sim.depth.weights import load_network, save_network
 from asyncmde_sim.depth.weights_folder import DEFAULT_WEIGHTS, WeightsConfig
 from asyncmde_sim.evaluation.command_line import REFUSED, sentence
+from asyncmde_sim.files import remove_unfinished
 from asyncmde_sim.training import fast as fast_training
 from asyncmde_sim.training.align import align
 from asyncmde_sim.training.checkpoint import Checkpoint, Log, tensorboard_log
 from asyncmde_sim.training.data import ClipPool
+from asyncmde_sim.training.fast import Label
 from asyncmde_sim.training.joint import train_jointly
-from asyncmde_sim.training.loop import Schedule, load_recipe
-from asyncmde_sim.training.render import TRAINING_MIX, RenderJob, render_all, render_jobs, rendering
+from asyncmde_sim.training.loop import Schedule, load_recipe, to_device
+from asyncmde_sim.training.render import TRAINING_MIX, Motion, RenderJob, render_all, render_jobs, rendering
 from asyncmde_sim.training.slow import LinearReadout, SlowStage, train_slow
 
 FIT_STEPS = 60
@@ -55,22 +58,40 @@ class Render:
     views: int = 160
     """Single frames a scene."""
     clips: int = 12
-    """Ten-frame clips a scene."""
+    """Ten-frame clips a scene, in which camera and movers keep a random velocity."""
+    trajectories: int = 4
+    """Ten-frame clips a scene from what its environment records: episodes and open-loop trajectories."""
     workers: int = 2
     """Processes."""
     seed: int = 0
 
     def run(self) -> None:
         """Render the shards that are not there yet."""
-        render_all([job for pair in self.pairs() for job in pair], self.workers, together=2)
+        groups = self.groups()
+        render_all([job for group in groups for job in group], self.workers, together=len(groups[0]))
 
-    def pairs(self) -> list[tuple[RenderJob, RenderJob]]:
-        """The views and the clips of each scene."""
-        views, clips = (
-            render_jobs("train", self.rounds, count, frames, self.seed, self.folder / name, TRAINING_MIX)
-            for name, count, frames in (("views", self.views, 1), ("clips", self.clips, 10))
-        )
-        return list(zip(views, clips, strict=True))
+    def groups(self) -> list[tuple[RenderJob, ...]]:
+        """The views and the clips of each scene.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        for name, least in (("rounds", 1), ("views", 1), ("clips", 0), ("trajectories", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, but it must be {least} or more")
+        if not self.clips + self.trajectories:
+            raise ValueError("clips and trajectories are both 0, but one of them must be 1 or more")
+        kinds: list[tuple[Path, int, int, Motion]] = [
+            (self.folder / "views", self.views, 1, "velocity"),
+            (self.folder / "clips", self.clips, 10, "velocity"),
+            (self.folder / "clips", self.trajectories, 10, "trajectory"),
+        ]
+        jobs = [
+            render_jobs("train", self.rounds, count, frames, self.seed, folder, TRAINING_MIX, motion=motion)
+            for folder, count, frames, motion in kinds
+            if count
+        ]
+        return list(zip(*jobs, strict=True))
 
 
 @dataclass(frozen=True)
@@ -131,6 +152,8 @@ class _Training:
         if self.resume and not any(self.out.glob("checkpoint-*.pt")):
             raise ValueError(f"{self.out} has no checkpoint to go on from: leave out --resume")
         file = self.out / f"checkpoint-{step}.pt"
+        for written in (file, *(self.out / f"{name}.safetensors" for name in networks)):
+            remove_unfinished(written)
 
         def save() -> None:
             for name, network in networks.items():
@@ -148,53 +171,11 @@ class _Training:
         checkpoint = self.checkpoint("slow", {"slow": model}, {"readout": readout})
         train_slow(model, readout, self.views, stages, self.seed, checkpoint)
 
-    def fast_only(self) -> None:
-        """Distil and train the control."""
-        torch.manual_seed(self.seed)
-        teacher, model = load_network("slow", self.out), FastPathWithoutMemory()
-        if self.start:
-            model = load_network("fast-only", self.start).requires_grad_(True)
-        checkpoint = self.checkpoint("fast-only", {"fast-only": model})
-        if not self.start:
-            fast_training.distil(model, teacher, self.views, self.schedule("distil"), self.seed, checkpoint)
-        fast_training.train_without_memory(
-            model, self.views, self.schedule("fast-only"), self.seed + 1, checkpoint
-        )
-
     def align(self) -> None:
         """Align the slow path to the control."""
         model, control = load_network("slow", self.out), load_network("fast-only", self.out)
         checkpoint = self.checkpoint("align", {"slow": model})
         align(model, control, self.views, FIT_STEPS, self.schedule("align"), self.seed + 2, checkpoint)
-
-    def fast(self) -> None:
-        """Train the fast path."""
-        torch.manual_seed(self.seed)
-        teacher, control, model = (
-            load_network("slow", self.out),
-            load_network("fast-only", self.out),
-            FastPath(),
-        )
-        if self.start:
-            model = load_network("fast", self.start)
-        else:
-            fast_training.start_from(model, control)
-        checkpoint = self.checkpoint("fast", {"fast": model, "fast-only": control})
-        clips = self.ten_frame_clips
-        fast_training.train_gates(model, teacher, clips, self.schedule("gates"), self.seed + 3, checkpoint)
-        if "fast" in self.schedules:
-            schedule = self.schedule("fast")
-            fast_training.train_fast(model, control, teacher, clips, schedule, self.seed + 4, checkpoint)
-            self.average(model, control)
-
-    def tune(self, start: Path) -> None:
-        """Tune the fast path of a folder."""
-        teacher = load_network("slow", self.out)
-        model, before = (load_network("fast", start) for _ in range(2))
-        checkpoint = self.checkpoint("tune", {"fast": model}, {"before": before})
-        clips, schedule = self.ten_frame_clips, self.schedule("tune")
-        fast_training.tune(model, before, teacher, clips, schedule, self.seed + 5, checkpoint)
-        self.save(model, "fast")
 
     def joint(self, start: Path) -> None:
         """Train all three networks of a folder at once."""
@@ -211,6 +192,63 @@ class _Training:
 
 
 @dataclass(frozen=True)
+class _FastTraining(_Training):
+    labels: Literal["true-depth", "slow-path"] = "true-depth"
+    """What the fast path learns from: the rendered depth, or the frozen slow path's (pseudo-labels)."""
+
+    def label(self, teacher: SlowPath) -> Label:
+        """What puts the labels on the frames."""
+        if self.labels == "true-depth":
+            return fast_training.true_depth
+        return partial(fast_training.slow_path_depth, to_device(teacher, torch.device(self.device)))
+
+    def fast_only(self) -> None:
+        """Distil and train the control."""
+        torch.manual_seed(self.seed)
+        teacher, model = load_network("slow", self.out), FastPathWithoutMemory()
+        if self.start:
+            model = load_network("fast-only", self.start).requires_grad_(True)
+        checkpoint = self.checkpoint("fast-only", {"fast-only": model})
+        if not self.start:
+            fast_training.distil(model, teacher, self.views, self.schedule("distil"), self.seed, checkpoint)
+        fast_training.train_without_memory(
+            model, self.views, self.schedule("fast-only"), self.seed + 1, checkpoint, self.label(teacher)
+        )
+
+    def fast(self) -> None:
+        """Train the fast path."""
+        torch.manual_seed(self.seed)
+        teacher, control, model = (
+            load_network("slow", self.out),
+            load_network("fast-only", self.out),
+            FastPath(),
+        )
+        if self.start:
+            model = load_network("fast", self.start)
+        else:
+            fast_training.start_from(model, control)
+        checkpoint = self.checkpoint("fast", {"fast": model, "fast-only": control})
+        clips, label = self.ten_frame_clips, self.label(teacher)
+        schedule = self.schedule("gates")
+        fast_training.train_gates(model, teacher, clips, schedule, self.seed + 3, checkpoint, label)
+        if "fast" in self.schedules:
+            schedule = self.schedule("fast")
+            fast_training.train_fast(
+                model, control, teacher, clips, schedule, self.seed + 4, checkpoint, label
+            )
+            self.average(model, control)
+
+    def tune(self, start: Path) -> None:
+        """Tune the fast path of a folder."""
+        teacher = load_network("slow", self.out)
+        model, before = (load_network("fast", start) for _ in range(2))
+        checkpoint = self.checkpoint("tune", {"fast": model}, {"before": before})
+        clips, schedule, label = self.ten_frame_clips, self.schedule("tune"), self.label(teacher)
+        fast_training.tune(model, before, teacher, clips, schedule, self.seed + 5, checkpoint, label)
+        self.save(model, "fast")
+
+
+@dataclass(frozen=True)
 class Slow(_Training):
     """Train our own slow path from scratch, coarse to fine."""
 
@@ -220,7 +258,7 @@ class Slow(_Training):
 
 
 @dataclass(frozen=True)
-class FastOnly(_Training):
+class FastOnly(_FastTraining):
     """Distil the slow path's features into the fast path without memory, then train it on single frames."""
 
     def run(self) -> None:
@@ -238,7 +276,7 @@ class Align(_Training):
 
 
 @dataclass(frozen=True)
-class Fast(_Training):
+class Fast(_FastTraining):
     """Train the fast path on clips whose memory the slow path fills; needs ``align`` to have run."""
 
     def run(self) -> None:
@@ -256,7 +294,7 @@ class Average(_Training):
 
 
 @dataclass(frozen=True)
-class Tune(_Training):
+class Tune(_FastTraining):
     """Tune the trained fast path to see with its memory and without it."""
 
     def run(self) -> None:
@@ -274,7 +312,7 @@ class Joint(_Training):
 
 
 @dataclass(frozen=True)
-class All(_Training):
+class All(_FastTraining):
     """Train all three networks while worker processes render."""
 
     rounds: int = 1000
@@ -287,7 +325,7 @@ class All(_Training):
     def run(self) -> None:
         """Render beside the training, and stop rendering with it."""
         render = Render(self.folder, rounds=self.rounds, seed=self.seed)
-        with rendering(render.pairs(), self.workers):
+        with rendering(render.groups(), self.workers):
             self.slow()
             self.fast_only()
             self.align()

@@ -13,11 +13,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from asyncmde_sim.evaluation.frames import Frame as CameraFrame
-from asyncmde_sim.evaluation.frames import frames_along
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.metrics.depth import score_frame
 from asyncmde_sim.metrics.statistics import paired_bootstrap
+from asyncmde_sim.recordings.frames import Frame as CameraFrame
+from asyncmde_sim.recordings.frames import frames_along
 from asyncmde_sim.runtime import make_source
 from asyncmde_sim.runtime.types import DepthSource, Frame, View
 

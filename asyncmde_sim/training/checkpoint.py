@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ Log = Callable[[str, int, Mapping[str, float]], None]
 def tensorboard_log(folder: Path) -> Log:
     """Writes scalars where TensorBoard reads them, one curve for each phase and measure.
 
+    The folder is made with the first of them: a training that is refused leaves none.
+
     Raises:
         ValueError: The extra ``tensorboard`` is not installed.
     """
@@ -27,12 +30,15 @@ def tensorboard_log(folder: Path) -> Log:
         raise ValueError(
             "logs for TensorBoard need the extra 'tensorboard': pip install 'asyncmde-sim[tensorboard]'"
         ) from error
-    writer = SummaryWriter(str(folder))
+
+    @cache
+    def writer() -> SummaryWriter:
+        return SummaryWriter(str(folder))
 
     def log(phase: str, step: int, scalars: Mapping[str, float]) -> None:
         for name, value in scalars.items():
-            writer.add_scalar(f"{phase}/{name}", value, step)
-        writer.flush()
+            writer().add_scalar(f"{phase}/{name}", value, step)
+        writer().flush()
 
     return log
 
@@ -59,7 +65,7 @@ class Checkpoint:
         networks: The networks, by name.
         file: Where the state is kept; None keeps none.
         resume: Whether to go on from the file.
-        save_weights: Writes the networks for use, called with every ``save``.
+        save_weights: Writes the networks for use, with every ``save`` and when it goes on from the file.
         log: Told the phase, its step and what was measured there, with every ``report``.
 
     Raises:
@@ -84,7 +90,7 @@ class Checkpoint:
         self._state = _read(file, networks) if resume and file is not None else None
 
     def enter(self, phase: str, optimiser: torch.optim.Optimizer) -> Position:
-        """Begin a phase; if it was interrupted, put networks and optimiser where they were.
+        """Begin a phase; if it was interrupted, put networks, optimiser and weights where they were.
 
         Raises:
             ValueError: The file is of another sequence of phases.
@@ -101,6 +107,7 @@ class Checkpoint:
             return Position(done=True)
         for name, network in self._networks.items():
             network.load_state_dict(state["networks"][name])
+        self._save_weights()
         position = Position(**state["position"])
         if position.done:
             self._done.append(phase)
@@ -114,12 +121,17 @@ class Checkpoint:
         self._log(self._phase, step, scalars)
 
     def save(self, position: Position, optimiser: torch.optim.Optimizer) -> None:
-        """Write weights and state, each file whole or not at all."""
+        """Write state and weights, each file whole or not at all.
+
+        The state comes first: a training that is killed in between has its weights written by ``enter``.
+        """
         if position.done:
             self._done.append(self._phase)
+        if self._file is not None:
+            self._write(self._file, position, optimiser)
         self._save_weights()
-        if self._file is None:
-            return
+
+    def _write(self, file: Path, position: Position, optimiser: torch.optim.Optimizer) -> None:
         state = {
             "phase": self._phase,
             "done": list(self._done),
@@ -127,8 +139,8 @@ class Checkpoint:
             "networks": {name: network.state_dict() for name, network in self._networks.items()},
             "optimiser": {} if position.done else optimiser.state_dict(),
         }
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._file, lambda path: torch.save(state, path))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, lambda path: torch.save(state, path))
 
 
 def _read(file: Path, networks: Mapping[str, nn.Module]) -> dict[str, Any]:

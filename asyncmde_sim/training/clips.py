@@ -101,6 +101,18 @@ def render_clip(
     times = np.arange(frames, dtype=np.float64) * recipe.frame_interval_s
     motion = _clear_motion(backend, recipe, times, rng)
     movers = _scatter_movers(backend, recipe, motion, rng)
+    camera = draw_exposure(camera, recipe, rng)
+    images = np.empty((1, frames, camera.height, camera.width, 3), np.uint8)
+    depth = np.empty((1, frames, camera.height, camera.width), np.float16)
+    for index, time in enumerate(times):
+        now = [Mover(m.kind, _advanced(m.motion, time)) for m in movers]
+        rendering = backend.render(camera, _advanced(motion, time), now, rng)
+        images[0, index], depth[0, index] = rendering.rgb, rendering.depth
+    return Clips(images, depth, motion.poses_at(times)[None])
+
+
+def draw_exposure(camera: Camera, recipe: ClipRecipe, rng: np.random.Generator) -> Camera:
+    """The camera with random gain and noise and, if the recipe has them, blur and rolling shutter."""
     camera = replace(
         camera, exposure_gain=float(np.exp(rng.normal(0, 0.2))), noise_std=float(rng.uniform(0, 4))
     )
@@ -111,13 +123,7 @@ def render_clip(
             readout_s=float(rng.uniform(0, recipe.max_readout_s)),
             blur_samples=3,
         )
-    images = np.empty((1, frames, camera.height, camera.width, 3), np.uint8)
-    depth = np.empty((1, frames, camera.height, camera.width), np.float16)
-    for index, time in enumerate(times):
-        now = [Mover(m.kind, _advanced(m.motion, time)) for m in movers]
-        rendering = backend.render(camera, _advanced(motion, time), now, rng)
-        images[0, index], depth[0, index] = rendering.rgb, rendering.depth
-    return Clips(images, depth, motion.poses_at(times)[None])
+    return camera
 
 
 def _advanced(motion: RigidMotion, seconds: float) -> RigidMotion:

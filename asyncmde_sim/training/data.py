@@ -67,14 +67,21 @@ class ClipPool:
         self.folder, self.device = folder, torch.device(device)
         self._names: set[str] = set()
         self._clips: list[tuple[Tensor, Tensor, Tensor]] = []
-        while len(shard_names(folder)) < wait_for:
-            time.sleep(POLL_S)
+        self._wait_for(wait_for)
         self.update()
         if not self._clips:
             raise FileNotFoundError(f"{folder} holds no clips: render some first")
 
     def __len__(self) -> int:
         return len(self._clips)
+
+    def _wait_for(self, wanted: int) -> None:
+        shown = None
+        while (there := len(shard_names(self.folder))) < wanted:
+            if there != shown:
+                print(f"waiting for {self.folder}: {there} of {wanted} shards are rendered", flush=True)
+                shown = there
+            time.sleep(POLL_S)
 
     def update(self) -> None:
         """Take in the shards that are new."""

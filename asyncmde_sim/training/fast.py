@@ -9,7 +9,8 @@ last it is tuned to see with the memory and without it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -30,6 +31,23 @@ DECODED_FRAMES = 3
 """Frames a clip that are decoded and scored; the others only update the memory, which is cheap."""
 CONTROL_SHARE = 0.25
 """How far the fast path is averaged with its control: on validation scenes 0.5 was as good, 0 no better."""
+
+
+Label = Callable[[Batch], Batch]
+"""Gives frames the depth that the networks shall learn."""
+
+
+def true_depth(batch: Batch) -> Batch:
+    """Frames with their rendered depth."""
+    return batch
+
+
+@torch.no_grad()
+def slow_path_depth(teacher: SlowPath, batch: Batch) -> Batch:
+    """Frames with the frozen slow path's depth on every pixel: the paper's pseudo-labels, in metres."""
+    with mixed_precision(batch.images.device):
+        depth = teacher(batch.images.flatten(0, 1)).float().unflatten(0, batch.depth.shape[:2])
+    return replace(batch, depth=depth, valid=torch.ones_like(batch.valid))
 
 
 def distillation_loss(model: FastPathWithoutMemory, teacher: SlowPath, batch: Batch) -> Tensor:
@@ -119,22 +137,22 @@ def fill_memory(teacher: SlowPath, batch: Batch) -> list[Tensor]:
         return teacher.features(batch.images[:, 0])
 
 
-def clip_loss(model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int]) -> Tensor:
-    """The paper's loss and the metric term on the scored frames of clips; see ``run_clip``."""
+def clip_loss(
+    model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int], frames: Batch
+) -> Tensor:
+    """The paper's loss and the metric term on ``frames``, the scored ones of the clips; see ``run_clip``."""
     depth, trust, _ = run_clip(model, fill_memory(teacher, batch), batch, first, scored)
-    frames = batch.frames(scored)
     return asyncmde_loss(depth, frames.depth.flatten(0, 1), frames.valid.flatten(0, 1), trust)
 
 
 def tuning_loss(
-    model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int]
+    model: FastPath, teacher: SlowPath, batch: Batch, first: int, scored: Sequence[int], frames: Batch
 ) -> Tensor:
-    """Log-depth error of the scored frames with the memory and without it, and L_mem; see ``run_clip``."""
+    """Log-depth error of ``frames``, the scored ones, with the memory and without it, and L_mem."""
     depth, trust, levels = run_clip(model, fill_memory(teacher, batch), batch, first, scored)
     size = (batch.images.shape[-2], batch.images.shape[-1])
     with mixed_precision(batch.images.device):
         alone = model.decoder(model.smu.project(levels), size)
-    frames = batch.frames(scored)
     truth = frames.depth.flatten(0, 1), frames.valid.flatten(0, 1)
     return log_depth_loss(depth, *truth) + log_depth_loss(alone, *truth) + 0.1 * memory_loss(trust)
 
@@ -163,7 +181,12 @@ def distil(
 
 
 def train_without_memory(
-    model: FastPathWithoutMemory, views: ClipPool, schedule: Schedule, seed: int, checkpoint: Checkpoint
+    model: FastPathWithoutMemory,
+    views: ClipPool,
+    schedule: Schedule,
+    seed: int,
+    checkpoint: Checkpoint,
+    label: Label = true_depth,
 ) -> None:
     """Train the control on single frames."""
     to_device(model, views.device).train()
@@ -171,7 +194,7 @@ def train_without_memory(
         "fast-only",
         model.parameters(),
         partial(views.draw, schedule.batch),
-        lambda batch, _: without_memory_loss(model, batch),
+        lambda batch, _: without_memory_loss(model, label(batch)),
         schedule,
         seed,
         checkpoint,
@@ -186,6 +209,7 @@ def train_gates(
     schedule: Schedule,
     seed: int,
     checkpoint: Checkpoint,
+    label: Label = true_depth,
 ) -> None:
     """Train the fast path's gates alone, on clips; batch statistics stay fixed."""
     to_device(teacher, clips.device)
@@ -193,11 +217,16 @@ def train_gates(
     gates = nn.ModuleList([model.smu.gate1, model.smu.gate4])
     model.requires_grad_(False)
     gates.requires_grad_(True)
+
+    def loss_of(batch: Batch, rng: torch.Generator) -> Tensor:
+        first, scored = draw_frames(batch.images.shape[1], rng)
+        return clip_loss(model, teacher, batch, first, scored, label(batch.frames(scored)))
+
     optimise(
         "gates",
         gates.parameters(),
         partial(clips.draw, schedule.batch),
-        lambda batch, rng: clip_loss(model, teacher, batch, *draw_frames(batch.images.shape[1], rng)),
+        loss_of,
         schedule,
         seed,
         checkpoint,
@@ -212,6 +241,7 @@ def train_fast(
     schedule: Schedule,
     seed: int,
     checkpoint: Checkpoint,
+    label: Label = true_depth,
 ) -> None:
     """Train all of the fast path on clips and the control on the same frames of them.
 
@@ -224,8 +254,9 @@ def train_fast(
 
     def loss_of(batch: Batch, rng: torch.Generator) -> Tensor:
         first, scored = draw_frames(batch.images.shape[1], rng)
-        loss = without_memory_loss(control, batch.frames(scored))
-        return loss + clip_loss(model, teacher, batch, first, scored)
+        frames = label(batch.frames(scored))
+        loss = without_memory_loss(control, frames)
+        return loss + clip_loss(model, teacher, batch, first, scored, frames)
 
     optimise(
         "fast",
@@ -248,6 +279,7 @@ def tune(
     schedule: Schedule,
     seed: int,
     checkpoint: Checkpoint,
+    label: Label = true_depth,
 ) -> None:
     """Train all but the fast path's encoder on metric depth, with the memory and without it.
 
@@ -257,11 +289,16 @@ def tune(
     to_device(teacher, clips.device)
     to_device(model, clips.device).eval().requires_grad_(False)
     trained = nn.ModuleList([model.smu, model.decoder]).requires_grad_(True)
+
+    def loss_of(batch: Batch, rng: torch.Generator) -> Tensor:
+        first, scored = draw_frames(batch.images.shape[1], rng)
+        return tuning_loss(model, teacher, batch, first, scored, label(batch.frames(scored)))
+
     optimise(
         "tune",
         trained.parameters(),
         partial(clips.draw, schedule.batch),
-        lambda batch, rng: tuning_loss(model, teacher, batch, *draw_frames(batch.images.shape[1], rng)),
+        loss_of,
         schedule,
         seed,
         checkpoint,

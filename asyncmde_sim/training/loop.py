@@ -21,6 +21,8 @@ RECIPES_FOLDER = Path(__file__).parent / "recipes"
 WEIGHT_DECAY = 0.01
 GRADIENT_CLIP = 1.0
 WARMUP = 0.1
+REPORT_EVERY_S = 20.0
+"""Time between two reports, with each of which the checkpoint is saved."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,6 @@ def optimise(
     schedule: Schedule,
     seed: int,
     checkpoint: Checkpoint,
-    report_every_s: float = 20.0,
 ) -> None:
     """Minimise ``loss_of`` over random batches with AdamW, printing loss, speed and time left.
 
@@ -111,7 +112,6 @@ def optimise(
         schedule: Number of steps or time, batch size and peak learning rate.
         seed: Seed of all steps.
         checkpoint: Told at every report.
-        report_every_s: Time between two reports.
 
     Raises:
         FloatingPointError: The loss was not finite since the last report.
@@ -138,7 +138,7 @@ def optimise(
         nn.utils.clip_grad_norm_(trained, GRADIENT_CLIP)
         optimiser.step()
         recent.append(loss.detach())
-        if done == 1 or time.monotonic() - reported > report_every_s:
+        if done == 1 or time.monotonic() - reported > REPORT_EVERY_S:
             mean = torch.stack(recent).mean().item()
             if not math.isfinite(mean):
                 raise FloatingPointError(f"the loss is {mean} at step {step}: lower the learning rate")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.pool import Pool
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from asyncmde_sim.scenes.backend import RobotBody
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.scenes.library import scene_names
 from asyncmde_sim.training.clips import ClipRecipe, Clips, render_clip, write_shard
+from asyncmde_sim.training.trajectories import trajectory_clips
+
+Motion = Literal["velocity", "trajectory"]
 
 ROVER = ClipRecipe(
     body=RobotBody(0.18, 0.5),
@@ -52,7 +56,10 @@ TRAINING_MIX = ("IndoorStatic", "ExtremeMotion", "IndoorDynamic", "ExtremeMotion
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One shard: ``clips`` clips of ``frames`` frames of one scene, seen by ``camera``."""
+    """One shard: ``clips`` clips of ``frames`` frames of one scene, seen by ``camera``.
+
+    ``motion`` says how the camera moves: at a random constant velocity, or as the environment's robot does.
+    """
 
     regime: str
     scene: str
@@ -61,22 +68,30 @@ class RenderJob:
     seed: int
     folder: Path
     camera: Camera = field(default_factory=Camera)
+    motion: Motion = "velocity"
 
     @property
     def name(self) -> str:
         """The shard's name, which holds all that it depends on."""
         view = "" if self.camera == Camera() else f"-{math.degrees(self.camera.hfov_rad):g}deg"
-        return f"{self.regime}-{self.scene}-{self.clips}x{self.frames}-{self.seed}{view}"
+        motion = "" if self.motion == "velocity" else f"-{self.motion}"
+        return f"{self.regime}-{self.scene}-{self.clips}x{self.frames}-{self.seed}{view}{motion}"
 
 
 def render_shard(job: RenderJob) -> str:
     """Render one shard, unless it is there already; returns its name."""
     if not (job.folder / f"{job.name}-depth.npy").exists():
         _, recipe = REGIMES[job.regime]
-        backend = load_backend(job.scene)
         rng = np.random.default_rng([job.seed, *job.scene.encode()])
-        parts = [render_clip(backend, recipe, job.camera, job.frames, rng) for _ in range(job.clips)]
-        write_shard(Clips.joined(parts), job.folder, job.name)
+        if job.motion == "trajectory":
+            environment = f"{job.regime}-v0"
+            clips = trajectory_clips(environment, job.scene, recipe, job.camera, job.clips, job.frames, rng)
+        else:
+            backend = load_backend(job.scene)
+            clips = Clips.joined(
+                [render_clip(backend, recipe, job.camera, job.frames, rng) for _ in range(job.clips)]
+            )
+        write_shard(clips, job.folder, job.name)
     return job.name
 
 
@@ -89,13 +104,14 @@ def render_jobs(
     folder: Path,
     regimes: Sequence[str] = tuple(REGIMES),
     camera: Camera | None = None,
+    motion: Motion = "velocity",
 ) -> list[RenderJob]:
     """Jobs for ``rounds`` times one scene of each of ``regimes``; no two share a scene."""
     camera = camera or Camera()
     kinds = [REGIMES[regime][0] for _ in range(rounds) for regime in regimes]
     names = {kind: iter(scene_names(kind, split, kinds.count(kind))) for kind in set(kinds)}
     return [
-        RenderJob(regime, next(names[REGIMES[regime][0]]), clips, frames, seed, folder, camera)
+        RenderJob(regime, next(names[REGIMES[regime][0]]), clips, frames, seed, folder, camera, motion)
         for _ in range(rounds)
         for regime in regimes
     ]

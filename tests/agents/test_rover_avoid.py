@@ -227,9 +227,9 @@ def test_reset_forgets_the_last_episode():
     np.testing.assert_array_equal(first, again)
 
 
-def test_it_arrives_in_another_room_and_blind_it_does_not(two_rooms_scene):
+def test_it_arrives_in_another_room_and_blind_it_does_not(scene):
     def play(depth: str, most: int) -> dict:
-        env = gym.make("asyncmde_sim:IndoorStatic-v0", depth=depth, scene=two_rooms_scene, camera=CAMERA)
+        env = gym.make("asyncmde_sim:IndoorStatic-v0", depth=depth, scene=scene, camera=CAMERA)
         agent = make_agent("avoid", env.unwrapped.robot)
         observation, info = env.reset(seed=11)
         agent.reset(seed=11)

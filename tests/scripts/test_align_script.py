@@ -5,7 +5,7 @@ import json
 import gymnasium as gym
 import pytest
 
-from asyncmde_sim.evaluation.frames import frames_along
+from asyncmde_sim.recordings.frames import frames_along
 from asyncmde_sim.recordings.tum import write_recording
 from asyncmde_sim.scenes.camera import Camera
 

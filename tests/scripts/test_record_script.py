@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asyncmde_sim.evaluation.frames import MOTIONS, frames_along
 from asyncmde_sim.recordings import open_recording
+from asyncmde_sim.recordings.frames import MOTIONS, frames_along
 from asyncmde_sim.recordings.tum import write_recording
 from asyncmde_sim.scenes.camera import Camera
 

@@ -34,7 +34,7 @@ def test_weights_are_tuned_and_trained_jointly(script, options, tmp_path):
         return {name: file.read_bytes() for name, file in files.items()}
 
     before = contents()
-    done = script("train_depth.py", "tune", *options)
+    done = script("train_depth.py", "tune", *options, "--labels", "slow-path")
     assert done.returncode == 0 and "tune: step 2/2" in done.stdout, done.stderr
     tuned = contents()
     assert [n for n in files if tuned[n] != before[n]] == ["fast"]
@@ -54,6 +54,21 @@ def test_weights_are_tuned_and_trained_jointly(script, options, tmp_path):
         (["--resume"], "has no checkpoint to go on from"),
     ],
 )
-def test_bad_input_is_refused_in_one_sentence(script, options, changed, message):
-    done = script("train_depth.py", "joint", *options, *changed)
+def test_bad_input_is_refused_in_one_sentence(script, options, changed, message, tmp_path):
+    done = script("train_depth.py", "joint", *options, "--tensorboard", *changed)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr, done.stderr
+    assert not (tmp_path / "weights" / "tensorboard").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--trajectories", "-1"], "trajectories is -1, but it must be 0 or more"),
+        (["--clips", "0", "--trajectories", "0"], "clips and trajectories are both 0"),
+        (["--views", "0"], "views is 0"),
+    ],
+)
+def test_clips_that_cannot_be_rendered_are_refused(script, tmp_path, options, message):
+    done = script("train_depth.py", "render", "--folder", str(tmp_path), *options)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and message in done.stderr, done.stderr
+    assert not list(tmp_path.iterdir())

@@ -14,11 +14,11 @@ from asyncmde_sim.depth.memory import MemoryState
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.scenes.backend import Mover, RobotBody
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
-from asyncmde_sim.training import fast, joint
+from asyncmde_sim.training import data, fast, joint
 from asyncmde_sim.training.align import align, fit_neck
-from asyncmde_sim.training.checkpoint import Checkpoint, Position, tensorboard_log
+from asyncmde_sim.training.checkpoint import Checkpoint
 from asyncmde_sim.training.clips import KINDS, ClipRecipe, Clips, read_shard, render_clip, write_shard
-from asyncmde_sim.training.data import Batch, ClipPool
+from asyncmde_sim.training.data import ClipPool
 from asyncmde_sim.training.loop import (
     Schedule,
     cosine_rate,
@@ -153,6 +153,17 @@ def test_a_pool_takes_in_what_is_written_meanwhile(folder: Path) -> None:
         ClipPool(folder / "nothing")
 
 
+def test_a_pool_says_what_it_waits_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = read_shard(folder / "views", "a")
+    written = iter(["b", "b", "c"])
+    monkeypatch.setattr(data.time, "sleep", lambda _: write_shard(clips, folder / "views", next(written)))
+    assert len(ClipPool(folder / "views", wait_for=3)) == 9
+    waited = [f"waiting for {folder / 'views'}: {there} of 3 shards are rendered" for there in (1, 2)]
+    assert capsys.readouterr().out.splitlines() == waited
+
+
 def test_the_schedule_warms_up_and_ends_at_zero() -> None:
     assert cosine_rate(0) == 0 and cosine_rate(1) == pytest.approx(0) and cosine_rate(0.1) > 0.95
     with pytest.raises(ValueError, match="steps is 0"):
@@ -189,103 +200,6 @@ def test_a_loss_that_is_not_finite_stops_the_training(folder: Path) -> None:
             0,
             Checkpoint({}),
         )
-
-
-class Interrupted(Exception):
-    pass
-
-
-def train_two_phases(folder: Path, checkpoint: Checkpoint, model: torch.nn.Module, stop_at: int = -1) -> None:
-    """Two phases of four steps, the gradient of each depending on the batch and on what the step draws."""
-    steps = 0
-
-    def loss_of(batch: Batch, rng: torch.Generator) -> torch.Tensor:
-        nonlocal steps
-        if steps == stop_at:
-            raise Interrupted
-        steps += 1
-        out = model(torch.rand(3, 4, generator=rng))
-        return (out * batch.depth.mean() + batch.images.mean()).square().mean()
-
-    pool = ClipPool(folder / "views")
-    for phase in ("first", "second"):
-        schedule, parameters = Schedule(4, 2, 0.1), model.parameters()
-        optimise(phase, parameters, partial(pool.draw, 2), loss_of, schedule, 5, checkpoint, report_every_s=0)
-
-
-@pytest.mark.parametrize("stop_at", [1, 3, 4, 5, 6])
-def test_a_training_that_was_interrupted_goes_on_bit_for_bit(folder: Path, stop_at: int) -> None:
-    def new_model() -> torch.nn.Linear:
-        torch.manual_seed(0)
-        return torch.nn.Linear(4, 2)
-
-    whole, part, resumed = new_model(), new_model(), torch.nn.Linear(4, 2)
-    train_two_phases(folder, Checkpoint({"net": whole}), whole)
-    file = folder / "out" / "checkpoint.pt"
-    with pytest.raises(Interrupted):
-        train_two_phases(folder, Checkpoint({"net": part}, file), part, stop_at)
-    assert not torch.equal(part.weight, whole.weight)
-    train_two_phases(folder, Checkpoint({"net": resumed}, file, resume=True), resumed)
-    assert torch.equal(resumed.weight, whole.weight) and torch.equal(resumed.bias, whole.bias)
-    once_more = torch.nn.Linear(4, 2)
-    train_two_phases(folder, Checkpoint({"net": once_more}, file, resume=True), once_more, stop_at=0)
-    assert torch.equal(once_more.weight, whole.weight)
-
-
-def test_what_cannot_be_gone_on_from_is_refused(folder: Path) -> None:
-    file, model = folder / "checkpoint.pt", torch.nn.Linear(4, 2)
-    with pytest.raises(FileNotFoundError, match="leave out --resume"):
-        Checkpoint({"net": model}, file, resume=True)
-    train_two_phases(folder, Checkpoint({"net": model}, file), model)
-    with pytest.raises(ValueError, match="no checkpoint of other"):
-        Checkpoint({"other": model}, file, resume=True)
-    optimiser = torch.optim.AdamW(model.parameters())
-    with pytest.raises(ValueError, match="knows no phase 'third'"):
-        Checkpoint({"net": model}, file, resume=True).enter("third", optimiser)
-    file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(ValueError, match="cannot be read"):
-        Checkpoint({"net": model}, file, resume=True)
-
-
-def test_a_full_disk_leaves_the_last_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, model = folder / "checkpoint.pt", torch.nn.Linear(4, 2)
-    checkpoint = Checkpoint({"net": model}, file)
-    optimiser = torch.optim.AdamW(model.parameters())
-    checkpoint.enter("first", optimiser)
-    checkpoint.save(Position(1, 2.0), optimiser)
-    before = file.read_bytes()
-
-    def fail(state: object, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoint.save(Position(2, 3.0), optimiser)
-    assert file.read_bytes() == before and len(list(folder.iterdir())) == 3
-
-
-def test_what_is_reported_is_what_tensorboard_reads(folder: Path, tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    weight = torch.nn.Parameter(torch.ones(()))
-    checkpoint = Checkpoint({}, log=tensorboard_log(tmp_path / "logs"))
-    draw = partial(ClipPool(folder / "views").draw, 1)
-    optimise(
-        "gates",
-        [weight],
-        draw,
-        lambda batch, rng: weight.square(),
-        Schedule(3, 1, 0.1),
-        0,
-        checkpoint,
-        report_every_s=0,
-    )
-    events = accumulator.EventAccumulator(str(tmp_path / "logs"))
-    events.Reload()
-    losses = events.Scalars("gates/loss")
-    assert [event.step for event in losses] == [1, 2, 3]
-    assert losses[0].value == 1 and losses[-1].value < 1
-    assert events.Scalars("gates/learning_rate")[-1].value == 0
 
 
 def test_the_coarse_decoder_leaves_out_the_finest_stage_alone() -> None:
@@ -365,7 +279,29 @@ def test_the_loss_of_a_clip_is_that_of_its_frames_run_one_by_one(folder: Path) -
             for index in range(first, frames):
                 depth, state, trust = path(batch.images[:, index], state)
                 expected = asyncmde_loss(depth, batch.depth[:, index], batch.valid[:, index], trust)
-                assert torch.allclose(fast.clip_loss(path, slow, batch, first, [index]), expected, rtol=2e-3)
+                loss = fast.clip_loss(path, slow, batch, first, [index], batch.frames([index]))
+                assert torch.allclose(loss, expected, rtol=2e-3)
+
+
+def test_pseudo_labels_are_the_slow_paths_depth_on_every_pixel_and_what_is_then_learned(folder: Path) -> None:
+    torch.manual_seed(0)
+    slow, views = ConvSlowPath().eval().requires_grad_(False), ClipPool(folder / "views")
+    batch = views.draw(2, step_generator(0, 1))
+    batch = replace(batch, valid=torch.zeros_like(batch.valid))
+    labelled = fast.slow_path_depth(slow, batch)
+    with torch.no_grad(), mixed_precision(views.device):
+        expected = slow(batch.images[:, 0])
+    assert torch.equal(labelled.depth[:, 0], expected.float()) and labelled.valid.all()
+    assert labelled.images is batch.images and not torch.equal(labelled.depth, batch.depth)
+
+    def trained(label: fast.Label) -> torch.Tensor:
+        torch.manual_seed(0)
+        control = FastPathWithoutMemory()
+        fast.train_without_memory(control, views, Schedule(2, 2, 1e-3), 0, Checkpoint({}), label)
+        return control.decoder.head.conv3.weight
+
+    on_labels, again = (trained(partial(fast.slow_path_depth, slow)) for _ in range(2))
+    assert torch.equal(on_labels, again) and not torch.equal(on_labels, trained(fast.true_depth))
 
 
 def test_a_batch_turns_as_its_clips_do_mirrored_or_not(folder: Path) -> None:
