@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asyncmde_sim.intrinsics import Intrinsics
-from asyncmde_sim.runtime.engines.onnx_file import LEVELS
+from asyncmde_sim.runtime.engines.onnx_file import LEVELS, ExportedNetwork
 from asyncmde_sim.runtime.engines.resampling import at_image_size, network_input
+from asyncmde_sim.runtime.engines.spec import EngineSpec
 from asyncmde_sim.runtime.engines.turning import TurnedGrid
+from asyncmde_sim.runtime.engines.weights_engines import WeightsEngines
 
 Image = NDArray[np.uint8]
 Depth = NDArray[np.float32]
@@ -170,6 +174,40 @@ class ExportedSingleEngine:
         """Depth (H, W) of one image (H, W, 3)."""
         (depth,) = self.network(image=self.network.load(network_input(image, self.size)))
         return at_image_size(self.network.fetch(depth), image, self.scale)
+
+
+@dataclass(frozen=True)
+class ExportedEngines(WeightsEngines, ABC):
+    """The engines of one folder of exported weights, each loaded when first asked for.
+
+    Args:
+        weights: See :class:`WeightsEngines`; the files lie in its folder.
+        focal: See :class:`WeightsEngines`.
+        spec: Precision and processor.
+    """
+
+    fast_engine: ClassVar[type[ExportedFastEngine]] = ExportedFastEngine
+
+    spec: EngineSpec = field(kw_only=True)
+
+    @abstractmethod
+    def _network(self, network: ExportedNetwork) -> Network:
+        """One of the networks, ready to run."""
+
+    @cached_property
+    def slow(self) -> ExportedSlowEngine:
+        """The slow path's engine."""
+        return ExportedSlowEngine(self._network("slow"), self._network("slow-decoder"), self.size, self.scale)
+
+    @cached_property
+    def fast(self) -> ExportedFastEngine:
+        """The fast path's engine."""
+        return self.fast_engine(self._network("fast"), self.size, self.scale)
+
+    @cached_property
+    def single(self) -> ExportedSingleEngine:
+        """The engine of the fast path without memory."""
+        return ExportedSingleEngine(self._network("fast-only"), self.size, self.scale)
 
 
 def named_memory(memory: Memory) -> dict[str, Any]:

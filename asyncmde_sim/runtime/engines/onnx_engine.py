@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncmde_sim.runtime.engines.exported_engines import (
-    ExportedFastEngine,
-    ExportedSingleEngine,
-    ExportedSlowEngine,
-)
+from asyncmde_sim.runtime.engines.exported_engines import ExportedEngines
 from asyncmde_sim.runtime.engines.onnx_file import (
     INPUTS,
     OUTPUTS,
@@ -24,7 +18,6 @@ from asyncmde_sim.runtime.engines.onnx_file import (
     parse_metadata,
 )
 from asyncmde_sim.runtime.engines.spec import EngineSpec
-from asyncmde_sim.runtime.engines.weights_engines import WeightsEngines
 
 FloatArray = NDArray[np.float32]
 
@@ -88,32 +81,8 @@ class OnnxNetwork:
         return array
 
 
-@dataclass(frozen=True)
-class OnnxEngines(WeightsEngines):
-    """The engines of one folder of exported weights, each loaded when first asked for.
-
-    Args:
-        weights: See :class:`WeightsEngines`; the files lie in its folder.
-        focal: See :class:`WeightsEngines`.
-        spec: Precision and processor.
-    """
-
-    spec: EngineSpec = field(kw_only=True)
-
-    @cached_property
-    def slow(self) -> ExportedSlowEngine:
-        """The slow path's engine."""
-        return ExportedSlowEngine(self._network("slow"), self._network("slow-decoder"), self.size, self.scale)
-
-    @cached_property
-    def fast(self) -> ExportedFastEngine:
-        """The fast path's engine."""
-        return ExportedFastEngine(self._network("fast"), self.size, self.scale)
-
-    @cached_property
-    def single(self) -> ExportedSingleEngine:
-        """The engine of the fast path without memory."""
-        return ExportedSingleEngine(self._network("fast-only"), self.size, self.scale)
+class OnnxEngines(ExportedEngines):
+    """Under ONNX Runtime."""
 
     def _network(self, network: ExportedNetwork) -> OnnxNetwork:
         return OnnxNetwork(self.folder, network, self.spec)

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,8 @@ from asyncmde_sim.depth.turning import Turn
 from asyncmde_sim.files import write_whole
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.runtime.engines.exported_engines import (
+    ExportedEngines,
     ExportedFastEngine,
-    ExportedSingleEngine,
-    ExportedSlowEngine,
     ExportedState,
     FloatArray,
     Memory,
@@ -38,7 +36,6 @@ from asyncmde_sim.runtime.engines.onnx_file import (
     parse_metadata,
 )
 from asyncmde_sim.runtime.engines.spec import EngineSpec
-from asyncmde_sim.runtime.engines.weights_engines import WeightsEngines
 
 WORKSPACE_BYTES = 1 << 30
 HEADER_BYTES = 64
@@ -142,33 +139,19 @@ class TensorRtFastEngine(ExportedFastEngine):
 
 
 @dataclass(frozen=True)
-class TensorRtEngines(WeightsEngines):
-    """The engines of one folder of exported weights, each built or loaded when first asked for.
+class TensorRtEngines(ExportedEngines):
+    """Under TensorRT; an engine is built when it is first needed.
 
     Args:
-        weights: See :class:`WeightsEngines`; the files lie in its folder.
-        focal: See :class:`WeightsEngines`.
+        weights: See :class:`ExportedEngines`.
+        focal: See :class:`ExportedEngines`.
         spec: Precision.
         device: Where they run.
     """
 
-    spec: EngineSpec = field(kw_only=True)
+    fast_engine = TensorRtFastEngine
+
     device: torch.device = field(default_factory=lambda: torch.device("cuda"), kw_only=True)
-
-    @cached_property
-    def slow(self) -> ExportedSlowEngine:
-        """The slow path's engine."""
-        return ExportedSlowEngine(self._network("slow"), self._network("slow-decoder"), self.size, self.scale)
-
-    @cached_property
-    def fast(self) -> TensorRtFastEngine:
-        """The fast path's engine."""
-        return TensorRtFastEngine(self._network("fast"), self.size, self.scale)
-
-    @cached_property
-    def single(self) -> ExportedSingleEngine:
-        """The engine of the fast path without memory."""
-        return ExportedSingleEngine(self._network("fast-only"), self.size, self.scale)
 
     def _network(self, network: ExportedNetwork) -> TensorRtNetwork:
         return TensorRtNetwork(self.folder, network, self.spec, self.device)
