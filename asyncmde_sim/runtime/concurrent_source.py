@@ -77,7 +77,7 @@ class ConcurrentSource:
     Args:
         engines: The networks; ``slow`` and ``fast`` must be able to run at the same time.
         clock: Present time in ns, by the clock that also gives the frames' capture times.
-        on_run: Told of every run, in the thread of its path.
+        on_run: Told of every run when its result is there, in the thread of its path.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class ConcurrentSource:
         except BaseException as error:
             self._error = error
 
-    def _timed(self, path: PathName, run: Callable[..., Any], *arguments: Any) -> tuple[Any, int]:
+    def _timed(self, path: PathName, run: Callable[..., Any], *arguments: Any) -> tuple[Any, TimedRun]:
         contended = self._running["fast" if path == "slow" else "slow"]
         self._started[path] += 1
         self._running[path] = True
@@ -168,14 +168,13 @@ class ConcurrentSource:
             result = run(*arguments)
         finally:
             self._running[path] = False
-        end = self._clock()
-        self._on_run(TimedRun(path, start, end, contended))
-        return result, end
+        return result, TimedRun(path, start, self._clock(), contended)
 
     def _slow_loop(self) -> None:
         while (frame := self._slots["slow"].take()) is not None:
-            memory, end = self._timed("slow", self._engines.slow.memory, frame.image)
-            self._landing.append(_Refresh(memory, frame.time_ns, end))
+            memory, run = self._timed("slow", self._engines.slow.memory, frame.image)
+            self._landing.append(_Refresh(memory, frame.time_ns, run.end_ns))
+            self._on_run(run)
 
     def _fast_loop(self) -> None:
         fast, state, refresh = self._engines.fast, None, None
@@ -186,5 +185,8 @@ class ConcurrentSource:
             if refresh is None:  # there is no memory yet
                 self._slots["fast"].dropped += 1
                 continue
-            (depth, state, trust), end = self._timed("fast", fast.run, frame.image, state)
-            self._newest = Estimate(depth, frame.time_ns, end, refresh.capture_ns, refresh.landed_ns, trust)
+            (depth, state, trust), run = self._timed("fast", fast.run, frame.image, state)
+            self._newest = Estimate(
+                depth, frame.time_ns, run.end_ns, refresh.capture_ns, refresh.landed_ns, trust
+            )
+            self._on_run(run)

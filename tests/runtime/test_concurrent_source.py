@@ -65,79 +65,96 @@ class Gated:
         return Fast()
 
 
+class Session:
+    """A source over gated engines, started, with a memory of frame 0 that no fast run has seen yet."""
+
+    def __init__(self, engines):
+        self.engines = Gated(engines)
+        self.runs = []
+        self.source = ConcurrentSource(self.engines, on_run=self.runs.append)
+
+    def __enter__(self):
+        self.source.reset()
+        self.source.offer(frame(0))
+        until(lambda: self.source.counts.frames_dropped == 1)
+        self.engines.allow("slow")
+        self.await_runs("slow", 1)
+        return self
+
+    def __exit__(self, *_):
+        for path in ("slow", "fast"):
+            self.engines.allow(path, 1000)
+        self.source.close()
+
+    def await_runs(self, path, count):
+        until(lambda: sum(run.path == path for run in self.runs) == count)
+
+    def await_begun(self, path, numbers):
+        until(lambda: self.engines.begun[path] == numbers)
+
+
 @pytest.fixture
-def gated(make_engines):
-    engines = Gated(make_engines())
-    yield engines
-    for path in ("slow", "fast"):
-        engines.allow(path, 1000)
+def session(make_engines):
+    with Session(make_engines()) as session:
+        yield session
 
 
-def test_the_fast_path_goes_on_while_the_slow_path_runs(gated):
-    with ConcurrentSource(gated) as source:
-        source.reset()
-        source.offer(frame(0))
-        gated.allow("slow")
-        until(lambda: gated.engines.ran == [("slow", 0)])
-        gated.allow("fast", 3)
-        for number in (1, 2, 3):
-            source.offer(frame(number))
-            until(lambda number=number: (e := source.newest(0)) is not None and e.capture_ns == number)
-        assert gated.begun["slow"] == [0, 1]
-        assert source.newest(0).memory_capture_ns == 0
-        gated.allow("slow", 2)
+def test_the_fast_path_goes_on_while_the_slow_path_runs(session):
+    session.engines.allow("fast", 3)
+    for number in (1, 2, 3):
+        session.source.offer(frame(number))
+        session.await_runs("fast", number)
+        assert session.source.newest(0).capture_ns == number
+        assert session.source.newest(0).memory_capture_ns == 0
+    until(lambda: len(session.engines.begun["slow"]) == 2)
+    assert session.source.counts.slow_runs == 2 and sum(r.path == "slow" for r in session.runs) == 1
 
 
-def test_the_newest_frame_wins_and_the_counts_add_up(gated):
-    with ConcurrentSource(gated) as source:
-        source.reset()
-        source.offer(frame(0))
-        gated.allow("slow")
-        until(lambda: gated.engines.ran == [("slow", 0)])
-        source.offer(frame(1))
-        until(lambda: gated.begun["fast"] == [1])
-        for number in (2, 3, 4):
-            source.offer(frame(number))
-        gated.allow("fast", 2)
-        until(lambda: (e := source.newest(0)) is not None and e.capture_ns == 4)
-        assert gated.begun["fast"] == [1, 4]
-        counts = source.counts
-        assert counts.frames_seen == 5 == counts.fast_runs + counts.frames_dropped
-        gated.allow("slow", 2)
+def test_the_newest_frame_wins_and_the_counts_add_up(session):
+    session.source.offer(frame(1))
+    session.await_begun("fast", [1])
+    for number in (2, 3, 4):
+        session.source.offer(frame(number))
+    session.engines.allow("fast", 2)
+    session.await_runs("fast", 2)
+    assert session.engines.begun["fast"] == [1, 4]
+    assert session.source.newest(0).capture_ns == 4
+    counts = session.source.counts
+    assert counts.frames_seen == 5 == counts.fast_runs + counts.frames_dropped
 
 
-def test_a_refresh_lands_at_the_next_start_and_only_the_last_of_several(gated):
-    with ConcurrentSource(gated) as source:
-        source.reset()
-        gated.allow("slow", 2)
-        for number in (0, 1):
-            source.offer(frame(number))
-            until(lambda number=number: ("slow", number) in gated.engines.ran)
-        until(lambda: source.counts.frames_dropped == 2 or gated.begun["fast"])
-        gated.allow("fast", 10)
-        source.offer(frame(2))
-        until(lambda: (e := source.newest(0)) is not None and e.capture_ns == 2)
-        assert source.newest(0).memory_capture_ns in (0, 1)
-        gated.allow("slow", 2)
-        until(lambda: ("slow", 2) in gated.engines.ran)
-        source.offer(frame(3))
-        until(lambda: source.newest(0).capture_ns == 3)
-        assert source.newest(0).memory_capture_ns == 2
-        gated.allow("slow", 2)
+def test_a_refresh_lands_at_the_next_start_and_of_several_the_last(session):
+    def memory_behind(number):
+        """The frame behind the memory that the fast path saw, once its next run is done."""
+        session.engines.allow("fast")
+        session.await_runs("fast", number)
+        assert session.source.newest(0).capture_ns == number
+        return session.source.newest(0).memory_capture_ns
+
+    session.source.offer(frame(1))
+    session.await_begun("fast", [1])
+    session.engines.allow("slow")
+    session.await_runs("slow", 2)
+    assert memory_behind(1) == 0
+    session.source.offer(frame(2))
+    assert memory_behind(2) == 1
+    session.await_begun("slow", [0, 1, 2])
+    session.source.offer(frame(3))
+    session.await_begun("fast", [1, 2, 3])
+    session.engines.allow("slow", 2)
+    session.await_runs("slow", 4)
+    assert memory_behind(3) == 1
+    session.source.offer(frame(4))
+    assert memory_behind(4) == 3
 
 
-def test_a_new_episode_has_nothing_of_the_last(gated):
-    with ConcurrentSource(gated) as source:
-        gated.allow("slow", 2)
-        gated.allow("fast", 2)
-        source.reset()
-        for number in (0, 1):
-            source.offer(frame(number))
-            until(lambda number=number: ("slow", number) in gated.engines.ran)
-        source.reset()
-        assert source.newest(0) is None and source.counts.frames_seen == 0
-        gated.allow("slow", 100)
-        gated.allow("fast", 100)
+def test_a_new_episode_has_nothing_of_the_last(session):
+    session.engines.allow("slow", 1000)
+    session.engines.allow("fast", 1000)
+    session.source.offer(frame(1))
+    session.await_runs("fast", 1)
+    session.source.reset()
+    assert session.source.newest(0) is None and session.source.counts.frames_seen == 0
 
 
 @pytest.mark.parametrize("path", ["slow", "fast"])
