@@ -43,6 +43,7 @@ from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.recordings import open_recording
 from asyncmde_sim.runtime.alignment import make_alignment
 from asyncmde_sim.runtime.engines import Engines, load_engines
+from asyncmde_sim.runtime.engines.spec import parse_engine
 from asyncmde_sim.runtime.engines.torch_engine import TorchEngines
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import read_shard
@@ -101,6 +102,10 @@ class EvaluateDepth:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but it must be 1 or more")
         _ = self._camera
+        if self.ablation and parse_engine(self.engine).library != "torch":
+            raise ValueError(
+                f"ablation needs networks to take apart, not {self.engine!r}: use --engine torch"
+            )
         if self.align:
             self._check_align()
         if self.plot:

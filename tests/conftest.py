@@ -1,10 +1,13 @@
-"""A scene that loads in milliseconds: two rooms with a door between them."""
+"""What tests share: a scene that loads in milliseconds, a small model, shards of noise."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 import trimesh
+
+from asyncmde_sim.training.clips import Clips, write_shard
 
 LENGTH, WIDTH, HEIGHT = 12.0, 5.0, 2.6
 DOOR = (1.5, 2.6)
@@ -48,3 +51,49 @@ def backend(scene):
     from asyncmde_sim.scenes import load_backend
 
     return load_backend(scene)
+
+
+@pytest.fixture
+def depth_anything():
+    """Makes a small transformers Depth Anything model, untrained: ``metric`` or ``relative``."""
+
+    def make(kind):
+        transformers = pytest.importorskip("transformers")
+        backbone = transformers.Dinov2Config(
+            hidden_size=32,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            image_size=56,
+            patch_size=14,
+            out_features=["stage1", "stage2", "stage3", "stage4"],
+            reshape_hidden_states=False,
+            apply_layernorm=True,
+        )
+        config = transformers.DepthAnythingConfig(
+            backbone_config=backbone,
+            reassemble_hidden_size=32,
+            patch_size=14,
+            neck_hidden_sizes=[16, 16, 32, 32],
+            fusion_hidden_size=128,
+            depth_estimation_type=kind,
+            max_depth=20 if kind == "metric" else 1,
+        )
+        torch.manual_seed(0)
+        return transformers.DepthAnythingForDepthEstimation(config).eval()
+
+    return make
+
+
+@pytest.fixture
+def write_tiny_shards():
+    """Writes shards of noise for a training: 16 ``views``, and ``clips`` of four frames."""
+
+    def write(folder, clips):
+        rng = np.random.default_rng(0)
+        for name, count, frames in (("views", 16, 1), ("clips", clips, 4)):
+            images = rng.integers(0, 256, (count, frames, 32, 64, 3), dtype=np.uint8)
+            depth = rng.uniform(1, 5, (count, frames, 32, 64)).astype(np.float16)
+            poses = np.broadcast_to(np.eye(4), (count, frames, 4, 4)).copy()
+            write_shard(Clips(images, depth, poses), folder / name, "a")
+
+    return write

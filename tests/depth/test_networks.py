@@ -127,34 +127,9 @@ def test_depth_lies_between_zero_and_the_largest(
         assert depth.shape == (1, *SIZE) and depth.min() >= 0 and depth.max() <= 20
 
 
-def _depth_anything(kind: str):  # type: ignore[no-untyped-def]
-    transformers = pytest.importorskip("transformers")
-    backbone = transformers.Dinov2Config(
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        image_size=56,
-        patch_size=14,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-        reshape_hidden_states=False,
-        apply_layernorm=True,
-    )
-    config = transformers.DepthAnythingConfig(
-        backbone_config=backbone,
-        reassemble_hidden_size=32,
-        patch_size=14,
-        neck_hidden_sizes=[16, 16, 32, 32],
-        fusion_hidden_size=128,
-        depth_estimation_type=kind,
-        max_depth=20 if kind == "metric" else 1,
-    )
-    torch.manual_seed(0)
-    return transformers.DepthAnythingForDepthEstimation(config).eval()
-
-
 @pytest.mark.parametrize("kind", ["metric", "relative"])
-def test_levels_followed_by_decoding_are_depth_anythings_own_depth(kind: str) -> None:
-    model = _depth_anything(kind)
+def test_levels_followed_by_decoding_are_depth_anythings_own_depth(kind: str, depth_anything) -> None:  # type: ignore[no-untyped-def]
+    model = depth_anything(kind)
     ours = DepthAnythingSlowPath(model).eval()
     images = torch.randn(1, 3, 56, 84)
     with torch.no_grad():
@@ -168,6 +143,6 @@ def test_levels_followed_by_decoding_are_depth_anythings_own_depth(kind: str) ->
         assert torch.equal(decoder(levels, (56, 84)), expected)
 
 
-def test_depth_anything_refuses_other_sizes() -> None:
+def test_depth_anything_refuses_other_sizes(depth_anything) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=r"50x84.*multiples of 14"):
-        DepthAnythingSlowPath(_depth_anything("metric")).features(torch.zeros(1, 3, 50, 84))
+        DepthAnythingSlowPath(depth_anything("metric")).features(torch.zeros(1, 3, 50, 84))

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.runtime import Frame, make_source
@@ -322,29 +321,8 @@ def test_the_stand_in_is_the_shipped_slow_path_without_its_scale_and_shift():
 
 
 @pytest.mark.parametrize("kind", ["relative", "metric"])
-def test_a_depth_anything_model_is_aligned_if_it_is_relative(kind, tmp_path):
-    transformers = pytest.importorskip("transformers")
-    backbone = transformers.Dinov2Config(
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        image_size=56,
-        patch_size=14,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-        reshape_hidden_states=False,
-        apply_layernorm=True,
-    )
-    config = transformers.DepthAnythingConfig(
-        backbone_config=backbone,
-        reassemble_hidden_size=32,
-        patch_size=14,
-        neck_hidden_sizes=[16, 16, 32, 32],
-        fusion_hidden_size=128,
-        depth_estimation_type=kind,
-        max_depth=20 if kind == "metric" else 1,
-    )
-    torch.manual_seed(0)
-    transformers.DepthAnythingForDepthEstimation(config).save_pretrained(tmp_path)
+def test_a_depth_anything_model_is_aligned_if_it_is_relative(kind, depth_anything, tmp_path):
+    depth_anything(kind).save_pretrained(tmp_path)
     aligned = make_source("foundation", weights=str(tmp_path), align="ranges")
     plain = make_source("foundation", weights=str(tmp_path))
     if kind == "metric":

@@ -53,6 +53,7 @@ def test_a_robot_drives_on_aligned_depth(script, room, tmp_path):
     ("options", "message"),
     [
         (("--align", "floor", "--ablation"), "leave them out"),
+        (("--engine", "onnx-int8", "--ablation"), "not 'onnx-int8': use --engine torch"),
         (("--align", "floor", "--weights", "asyncmde-indoor"), "leave align out"),
         (("--weights", "relative-stand-in"), "has no metres"),
     ],

@@ -3,23 +3,16 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from asyncmde_sim.depth.weights_folder import find_weights
-from asyncmde_sim.training.clips import Clips, write_shard
 
 SCHEDULE = {"steps": 2, "batch": 2, "learning_rate": 1e-4}
 
 
 @pytest.fixture
-def options(tmp_path):
-    rng = np.random.default_rng(0)
-    for name, count, frames in (("views", 16, 1), ("clips", 2, 4)):
-        images = rng.integers(0, 256, (count, frames, 32, 64, 3), dtype=np.uint8)
-        depth = rng.uniform(1, 5, (count, frames, 32, 64)).astype(np.float16)
-        poses = np.broadcast_to(np.eye(4), (count, frames, 4, 4)).copy()
-        write_shard(Clips(images, depth, poses), tmp_path / name, "a")
+def options(tmp_path, write_tiny_shards):
+    write_tiny_shards(tmp_path, clips=2)
     recipe = tmp_path / "recipe.json"
     recipe.write_text(json.dumps({"tune": SCHEDULE, "joint": SCHEDULE}))
     out = tmp_path / "weights"

@@ -8,7 +8,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,7 +15,6 @@ from asyncmde_sim.depth.weights import NETWORKS, load_network
 from asyncmde_sim.depth.weights_folder import find_weights
 from asyncmde_sim.training import loop
 from asyncmde_sim.training.checkpoint import Checkpoint, Position, tensorboard_log
-from asyncmde_sim.training.clips import Clips, write_shard
 from asyncmde_sim.training.data import Batch, ClipPool
 from asyncmde_sim.training.loop import Schedule, optimise
 
@@ -24,13 +22,8 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    for name, count, frames in (("views", 16, 1), ("clips", 3, 4)):
-        images = rng.integers(0, 256, (count, frames, 32, 64, 3), dtype=np.uint8)
-        depth = rng.uniform(1, 5, (count, frames, 32, 64)).astype(np.float16)
-        poses = np.broadcast_to(np.eye(4), (count, frames, 4, 4)).copy()
-        write_shard(Clips(images, depth, poses), tmp_path / name, "a")
+def folder(tmp_path: Path, write_tiny_shards) -> Path:
+    write_tiny_shards(tmp_path, clips=3)
     return tmp_path
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +30,14 @@ from asyncmde_sim.depth.slow_path import SlowPath
 from asyncmde_sim.depth.weights import load_network
 from asyncmde_sim.depth.weights_folder import read_config
 from asyncmde_sim.files import write_whole
-from asyncmde_sim.runtime.engines.exported_engines import Depth, FloatArray, Image, named_memory
+from asyncmde_sim.runtime.engines.exported_engines import (
+    Depth,
+    ExportedState,
+    FloatArray,
+    Image,
+    Memory,
+    named_memory,
+)
 from asyncmde_sim.runtime.engines.onnx_engine import OnnxEngines
 from asyncmde_sim.runtime.engines.onnx_file import (
     INPUTS,
@@ -213,6 +221,8 @@ class _Networks:
             opset=OPSET,
         )
         model = onnx.load(path)
+        for part in (model.graph, *model.graph.node, *model.graph.value_info):
+            del part.metadata_props[:]  # where the exporter ran, line by line
         onnx.helper.set_model_props(model, {METADATA_KEY: metadata.as_text()})
         onnx.save(model, path)
 
@@ -220,15 +230,10 @@ class _Networks:
         """Run a clip through the exported networks and through torch."""
         engines = OnnxEngines(str(exported), spec=EngineSpec("onnx", precision))
         ours: dict[ExportedNetwork, list[Depth]] = {"slow-decoder": [], "fast": [], "fast-only": []}
-        state = None
-        for index, image in enumerate(clip):
-            depth, memory = engines.slow.depth_and_memory(image)
-            if index % CLIP_REFRESH == 0:
-                state = engines.fast.refreshed(state, memory)
-            assert state is not None
-            fast_depth, state, _ = engines.fast.run(image, state)
-            for name, now in zip(ours, (depth, fast_depth, engines.single.run(image)), strict=True):
-                ours[name].append(now)
+        for step in _along(engines, clip):
+            depths = step.slow_depth, step.fast_depth, engines.single.run(step.image)
+            for name, depth in zip(ours, depths, strict=True):
+                ours[name].append(depth)
         exact = self._depths(clip)
         return [
             ExportCheck(name, np.abs(np.array(depths) / np.array(exact[name]) - 1).mean(axis=(1, 2)))
@@ -314,25 +319,43 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+class _Step(NamedTuple):
+    """A frame of a clip: the slow path's results, the fast path's state before it and its depth."""
+
+    image: Image
+    slow_depth: Depth
+    memory: Memory
+    state: ExportedState
+    fast_depth: Depth
+
+
+def _along(engines: OnnxEngines, clip: Sequence[Image]) -> Iterator[_Step]:
+    """Run a clip, with a refresh at every ``CLIP_REFRESH``-th frame."""
+    state: ExportedState | None = None
+    for index, image in enumerate(clip):
+        slow_depth, memory = engines.slow.depth_and_memory(image)
+        if index % CLIP_REFRESH == 0 or state is None:
+            state = engines.fast.refreshed(state, memory)
+        fast_depth, after, _ = engines.fast.run(image, state)
+        yield _Step(image, slow_depth, memory, state, fast_depth)
+        state = after
+
+
 def _observed_inputs(
     engines: OnnxEngines, clips: Sequence[Sequence[Image]]
 ) -> dict[ExportedNetwork, list[dict[str, FloatArray]]]:
     """What goes into each network while the clips run through them."""
     inputs: dict[ExportedNetwork, list[dict[str, FloatArray]]] = {network: [] for network in OUTPUTS}
     for clip in clips:
-        state = None
-        for index, image in enumerate(clip):
-            present, memory = network_input(image, engines.size), engines.slow.memory(image)
-            if index % CLIP_REFRESH == 0:
-                state = engines.fast.refreshed(state, memory)
-            assert state is not None
-            if index % OBSERVED_EVERY == 0 and state.trust is not None:
-                inputs["fast"].append(engines.fast.inputs(present, state))
-            state = engines.fast.remember(image, state)
-            if index % OBSERVED_EVERY == 0:
-                inputs["slow"].append({"image": present})
-                inputs["slow-decoder"].append(named_memory(memory))
-                inputs["fast-only"].append({"image": present})
+        for index, step in enumerate(_along(engines, clip)):
+            if index % OBSERVED_EVERY:
+                continue
+            present = network_input(step.image, engines.size)
+            if step.state.trust is not None:
+                inputs["fast"].append(engines.fast.inputs(present, step.state))
+            inputs["slow"].append({"image": present})
+            inputs["slow-decoder"].append(named_memory(step.memory))
+            inputs["fast-only"].append({"image": present})
     return inputs
 
 

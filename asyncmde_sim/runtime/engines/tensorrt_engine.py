@@ -73,10 +73,11 @@ class TensorRtNetwork:
         assert spec.precision is not None
         trt = _tensorrt()
         path = find_onnx_file(folder, network, spec.precision)
-        self.metadata = parse_metadata(_properties(path), path, network, spec.precision)
+        model = path.read_bytes()
+        self.metadata = parse_metadata(_properties(model, path), path, network, spec.precision)
         self._device = device
         self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
-        self._engine = _cached_engine(trt, self._runtime, path, device)
+        self._engine = _cached_engine(trt, self._runtime, model, path, device)
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise ValueError(f"the GPU has no memory left for {path.name}: close what else uses it")
@@ -169,7 +170,7 @@ def _tensorrt() -> Any:
     return tensorrt
 
 
-def _properties(path: Path) -> dict[str, str]:
+def _properties(model: bytes, path: Path) -> dict[str, str]:
     """The metadata of an ONNX file.
 
     Raises:
@@ -179,15 +180,14 @@ def _properties(path: Path) -> dict[str, str]:
     from google.protobuf.message import DecodeError
 
     try:
-        return {p.key: p.value for p in onnx.load(path).metadata_props}
+        return {p.key: p.value for p in onnx.load_from_string(model).metadata_props}
     except DecodeError as error:
         raise ValueError(f"{path} cannot be read as an ONNX file ({error}): export it again") from error
 
 
-def _cached_engine(trt: Any, runtime: Any, path: Path, device: torch.device) -> Any:
+def _cached_engine(trt: Any, runtime: Any, model: bytes, path: Path, device: torch.device) -> Any:
     """The engine of a file, from the cache if it is there and whole, else built and kept there."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    model = path.read_bytes()
     key = json.dumps([hashlib.sha256(model).hexdigest(), trt.__version__, gpu])
     cached = engine_cache() / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.plan"
     if cached.is_file():

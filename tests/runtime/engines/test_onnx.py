@@ -86,6 +86,7 @@ def test_exports_consist_of_what_tensorrt_supports(exported, precision):
         operators = Counter(node.op_type for node in model.graph.node)
         assert set(operators) <= TENSORRT_OPERATORS, operators
         assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+        assert not [n.name for n in (*model.graph.node, *model.graph.value_info) if n.metadata_props]
         shapes = [i.type.tensor_type.shape.dim for i in model.graph.input]
         assert all(d.dim_value > 0 for shape in shapes for d in shape)
         assert all(i.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for i in model.graph.input)
@@ -147,7 +148,9 @@ def test_weights_without_eight_bit_files_run_under_torch(exported, tmp_path):
     for network in OUTPUTS:
         name = network.removesuffix("-decoder")
         path = onnx_file(find_weights(None), network, "int8")
-        found = json.loads({p.key: p.value for p in onnx.load(path).metadata_props}[METADATA_KEY])
+        model = onnx.load(path)
+        assert not [n.name for n in (*model.graph.node, *model.graph.value_info) if n.metadata_props]
+        found = json.loads({p.key: p.value for p in model.metadata_props}[METADATA_KEY])
         assert found["weights_sha256"] == export.sha256(find_weights(None) / f"{name}.safetensors")
 
 
