@@ -1,12 +1,12 @@
-"""The common part of every environment: scene, camera, goal, observation, info and episode metrics."""
+"""The common part of every environment: scene, robot, camera, observation, info and episode metrics."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -17,7 +17,7 @@ from asyncmde_sim.envs.range_sensor import measure_ranges
 from asyncmde_sim.envs.robots import RobotSpec
 from asyncmde_sim.envs.state import BodyState, Odometry, pose_vector
 from asyncmde_sim.scenes import BACKENDS, load_backend
-from asyncmde_sim.scenes.backend import DistanceField, Mover, Rendering, RobotBody, SceneBackend
+from asyncmde_sim.scenes.backend import Mover, Rendering, SceneBackend
 from asyncmde_sim.scenes.library import DIFFICULTY, SPLITS, resolve_scene, scene_names
 
 Observation = dict[str, Any]
@@ -25,51 +25,42 @@ Observation = dict[str, Any]
 MAX_DISTANCE_M = 1000.0
 MAX_SPEED_MPS = 100.0
 MAX_EPISODE_S = 1000.0
-GOAL_REWARD = 10.0
-PASSAGE_M = 0.07
-"""Start and goal are joined by a way with this much room beside the robot: depth is not exact."""
-END_MARGIN_M = 0.03
-"""More room than that around both."""
+END_REWARD = 10.0
+"""For success, and taken away for a collision."""
 LOWEST_CAMERA_M = 0.01
 """What a collision takes through the floor still reads as so high above it."""
 
 
 class NoEpisodeError(ValueError):
-    """A scene has no start and goal that the environment's rules allow."""
+    """A scene has no episode that the environment's rules allow."""
 
 
 @dataclass(frozen=True)
 class EpisodePlan:
-    """Where an episode starts, where it should end and how long it may take.
+    """Where an episode starts and how long it may take.
 
     Args:
         start: State of the body at the start.
-        goal: Goal position of the body's origin in the world, (3,).
-        shortest_path_m: Geodesic distance from start to goal; finite and positive.
         time_limit_s: The episode is truncated at this time.
     """
 
     start: BodyState
-    goal: NDArray[np.float64]
-    shortest_path_m: float
     time_limit_s: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.shortest_path_m) and self.shortest_path_m > 0):
-            raise ValueError(
-                f"shortest_path_m is {self.shortest_path_m}, but an episode needs a finite positive way to "
-                "its goal: draw another start or goal"
-            )
         if not 0 < self.time_limit_s <= MAX_EPISODE_S:
             raise ValueError(f"time_limit_s is {self.time_limit_s}, but it must be in (0, {MAX_EPISODE_S}]")
 
 
-class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
-    """A robot with one camera on its way to a point goal in an indoor scene.
+Plan = TypeVar("Plan", bound=EpisodePlan)
 
-    The camera captures a frame at each control step. The reward is the geodesic way gained in metres, plus 10
-    at the goal and minus 10 at a collision. An episode terminates at the goal or at a collision and is
-    truncated at its time limit. Subclasses plan episodes, move the body and the movers.
+
+class SceneEnv(gym.Env[Observation, NDArray[np.float32]], Generic[Plan]):
+    """A robot with one camera in an indoor scene.
+
+    The camera captures a frame at each control step. The reward is what the task gained, plus 10 for its
+    success and minus 10 for a collision. An episode terminates at either and is truncated at its time limit.
+    Subclasses say what the task is, plan episodes, move the body and the movers.
 
     Args:
         robot: The robot, with its camera.
@@ -88,7 +79,6 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
     scene_kind: ClassVar[Literal["flat", "hall"]]
     action_size: ClassVar[int]
-    goal_radius_m: ClassVar[float]
 
     def __init__(
         self,
@@ -124,29 +114,53 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._scenes = drawn if scene is None else [scene]
         self._backend_name = backend
         self._odometry_noise = odometry_noise
-        self._plan: EpisodePlan | None = None
+        self._plan: Plan | None = None
         self._over = True
         self.action_space = gym.spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
         self.observation_space = gym.spaces.Dict(
             {
                 "image": gym.spaces.Box(0, 255, (robot.camera.height, robot.camera.width, 3), np.uint8),
-                "goal": _symmetric_box(np.full(3, MAX_DISTANCE_M)),
-                "velocity": _symmetric_box(np.full(3, MAX_SPEED_MPS)),
-                "gyro": _symmetric_box(np.full(3, MAX_SPEED_MPS)),
-                "odometry": _symmetric_box(np.array([MAX_DISTANCE_M] * 3 + [1.001] * 4)),
+                "velocity": symmetric_box(np.full(3, MAX_SPEED_MPS)),
+                "gyro": symmetric_box(np.full(3, MAX_SPEED_MPS)),
+                "odometry": symmetric_box(np.array([MAX_DISTANCE_M] * 3 + [1.001] * 4)),
                 "time": gym.spaces.Box(0.0, MAX_EPISODE_S + 1.0, (1,), np.float32),
+                **self._task_spaces(),
             }
         )
 
     # What a subclass provides
 
     @abstractmethod
-    def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
-        """Draw start, goal and time limit in ``self.backend``.
+    def _plan_episode(self, rng: np.random.Generator) -> Plan:
+        """Draw an episode in ``self.backend``.
 
         Raises:
             NoEpisodeError: The scene has none.
         """
+
+    @abstractmethod
+    def _begin_task(self) -> None:
+        """Start the task of ``self.plan``; the first frame is captured."""
+
+    @abstractmethod
+    def _progress(self) -> tuple[float, bool]:
+        """What the task gained in the step that ended, and whether it is done, unless the robot collided."""
+
+    def _task_spaces(self) -> dict[str, gym.spaces.Box]:
+        """The spaces of what the task adds to the observation."""
+        return {}
+
+    def _task_observation(self) -> dict[str, NDArray[np.float64]]:
+        """What the task adds to the observation; it is clipped to its space."""
+        return {}
+
+    @abstractmethod
+    def _task_info(self) -> dict[str, float]:
+        """What the task adds to info."""
+
+    @abstractmethod
+    def _task_metrics(self, success: bool) -> dict[str, float]:
+        """What the task adds to the metrics of an episode that has ended."""
 
     @abstractmethod
     def _advance(self, action: NDArray[np.float64], rng: np.random.Generator) -> Sequence[BodyState]:
@@ -168,7 +182,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         return self.robot.control_dt_ns * 1e-9
 
     @property
-    def plan(self) -> EpisodePlan:
+    def plan(self) -> Plan:
         """The running episode's plan."""
         if self._plan is None:
             raise RuntimeError("there is no episode yet: call reset() first")
@@ -185,15 +199,14 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         plan_rng, self._motion_rng, odometry_rng = (np.random.default_rng(d) for d in draws[1:])
         self._sensor_rng, self._range_rng = (np.random.default_rng([int(draws[1]), i]) for i in (1, 2))
         self._plan = self._plan_episode(plan_rng)
-        self._goal_field: DistanceField = self.backend.distance_field(self._plan.goal, self.robot.body)
         self.state = self._plan.start
         self._steps = 0
         self._over = False
-        self._distance = self._plan.shortest_path_m
         self._odometry = Odometry(self.state.pose, self._odometry_noise, odometry_rng)
-        self._record = EpisodeRecord(self._plan.shortest_path_m, self.dt_s)
+        self._record = EpisodeRecord(self.dt_s)
         self._movers = self._movers_at(0.0)
         self._capture()
+        self._begin_task()
         clearance = self._clearance([self.state])
         return self._observe(), self._info(clearance, self._time_to_collision(), False, False)
 
@@ -217,19 +230,21 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         clearance = self._clearance(states)
         ttc = self._time_to_collision()
         self._record.add(moved, clearance, ttc)
-        before = self._distance
-        distance = float(self._goal_field(self.state.position[None])[0])
-        if math.isfinite(distance):
-            self._distance = distance
+        gained, done = self._progress()
         collided = clearance <= 0
-        success = not collided and math.isfinite(distance) and distance <= self.goal_radius_m
+        success = done and not collided
         terminated = collided or success
         truncated = not terminated and self.time_s >= self.plan.time_limit_s
         self._over = terminated or truncated
         info = self._info(clearance, ttc, collided, success)
         if self._over:
-            info["episode_metrics"] = self._record.metrics(success, collided, self._distance)
-        reward = before - self._distance + GOAL_REWARD * (int(success) - int(collided))
+            info["episode_metrics"] = {
+                "success": float(success),
+                "collided": float(collided),
+                **self._record.metrics(),
+                **self._task_metrics(success),
+            }
+        reward = gained + END_REWARD * (int(success) - int(collided))
         return self._observe(), reward, terminated, truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
@@ -274,11 +289,11 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
     def _observe(self) -> Observation:
         state = self.state
         values = {
-            "goal": state.to_body(self.plan.goal - state.position),
             "velocity": state.to_body(state.velocity),
             "gyro": state.rate,
             "odometry": pose_vector(self._odometry.pose),
             "time": np.array([self.time_s]),
+            **self._task_observation(),
         }
         spaces = self.observation_space
         bounded = {
@@ -297,7 +312,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
             "T_odometry_camera": self._odometry.pose @ self.robot.T_body_camera,
             "camera_height_m": max(height, LOWEST_CAMERA_M),
             "ranges": measure_ranges(self._rendering.depth, self.robot.camera, self._range_rng),
-            "distance_to_goal": self._distance,
+            **self._task_info(),
             "clearance": clearance,
             "speed": float(np.linalg.norm(self.state.velocity)),
             "time_to_collision": ttc,
@@ -306,56 +321,15 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        dropped = ("backend", "_goal_field")
-        return {k: v for k, v in self.__dict__.items() if k not in dropped}
+        return {k: v for k, v in self.__dict__.items() if k != "backend"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if self._plan is not None:
             self._load()
-            self._goal_field = self.backend.distance_field(self._plan.goal, self.robot.body)
 
 
-def draw_start_and_goal(
-    backend: SceneBackend,
-    body: RobotBody,
-    rng: np.random.Generator,
-    way_m: tuple[float, float],
-    attempts: int = 20,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Free positions of a start and a goal whose geodesic distance lies in ``way_m``.
-
-    A way with ``PASSAGE_M`` to spare on each side joins them. Pairs that cannot see each other (another room,
-    another aisle) come first; if the first half of the attempts finds none, any pair counts.
-
-    Returns:
-        Start (3,), goal (3,) and their geodesic distance in metres.
-
-    Raises:
-        NoEpisodeError: There is no such pair in the scene.
-    """
-    lift = np.array([0.0, 0.0, 0.0 if body.flies else body.height_m / 2])
-    wide = replace(body, radius_m=body.radius_m + PASSAGE_M)
-    for attempt in range(attempts):
-        goal = backend.sample_free(rng, wide, 1, END_MARGIN_M)[0]
-        starts = backend.sample_free(rng, wide, 64, END_MARGIN_M)
-        ways = backend.distance_field(goal, body)(starts)
-        ways[~np.isfinite(backend.distance_field(goal, wide)(starts))] = np.inf
-        offsets = goal - starts
-        spans = np.linalg.norm(offsets, axis=1)
-        allowed = np.isfinite(ways) & (ways >= way_m[0]) & (ways <= way_m[1]) & (spans > 0)
-        if attempt < attempts // 2 and allowed.any():
-            directions = offsets / np.maximum(spans, 1e-9)[:, None]
-            allowed &= backend.range_along(starts + lift, directions) < spans
-        if allowed.any():
-            index = int(np.argmax(allowed))
-            return starts[index], goal, float(ways[index])
-    raise NoEpisodeError(
-        f"scene {backend.name!r} has no start and goal between {way_m[0]} m and {way_m[1]} m apart for this "
-        "robot: use a larger scene or a smaller robot"
-    )
-
-
-def _symmetric_box(bound: NDArray[np.float64]) -> gym.spaces.Box:
+def symmetric_box(bound: NDArray[np.float64]) -> gym.spaces.Box:
+    """The box from ``-bound`` to ``bound``."""
     high = bound.astype(np.float32)
     return gym.spaces.Box(-high, high, dtype=np.float32)

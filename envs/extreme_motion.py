@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncmde_sim.envs.base import EpisodePlan, NavigationEnv, NoEpisodeError
+from asyncmde_sim.envs.base import NoEpisodeError
+from asyncmde_sim.envs.navigation import GoalPlan, NavigationEnv
 from asyncmde_sim.envs.obstacles import draw_runners
 from asyncmde_sim.envs.paths import Way, geodesic_path
 from asyncmde_sim.envs.quadrotor import Disturbance, DisturbanceParameters, Quadrotor
@@ -48,7 +49,7 @@ class ExtremeMotion(NavigationEnv):
             start, strength of gusts, rate and strength of kicks.
         max_speed_mps: Top speed; None is the robot's default.
         camera: The camera; None is the robot's own.
-        **options: See ``NavigationEnv``.
+        **options: See ``SceneEnv``.
 
     Raises:
         ValueError: ``difficulty`` is outside [0, 1], or another option is unknown or out of range.
@@ -71,7 +72,7 @@ class ExtremeMotion(NavigationEnv):
             gust_mps=3.0 * difficulty, kicks_per_s=difficulty, kick_radps=4.0 + 8.0 * difficulty
         )
 
-    def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
+    def _plan_episode(self, rng: np.random.Generator) -> GoalPlan:
         start, goal, field = self._start_and_goal(rng)
         path = geodesic_path(field, start, goal, flies=True)
         way = Way(np.array([start, goal]) if path is None else path)
@@ -84,7 +85,7 @@ class ExtremeMotion(NavigationEnv):
         self._disturbance = Disturbance(self.disturbance, np.random.default_rng(rng.integers(2**62)))
         shortest = float(field(start[None])[0])
         limit = TIME_FACTOR * shortest / self.robot.max_speed_mps + TIME_EXTRA_S
-        return EpisodePlan(BodyState(yaw_pose(start, yaw)), goal, shortest, limit)
+        return GoalPlan(BodyState(yaw_pose(start, yaw)), limit, goal, shortest)
 
     def _advance(self, action: NDArray[np.float64], rng: np.random.Generator) -> Sequence[BodyState]:
         velocity = action[:3] * self.robot.max_speed_mps

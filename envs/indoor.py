@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncmde_sim.envs.base import EpisodePlan, NavigationEnv, NoEpisodeError, draw_start_and_goal
+from asyncmde_sim.envs.base import NoEpisodeError
+from asyncmde_sim.envs.navigation import GoalPlan, NavigationEnv, draw_start_and_goal
 from asyncmde_sim.envs.paths import Way, geodesic_path
 from asyncmde_sim.envs.robots import make_rover
 from asyncmde_sim.envs.rover import advance_rover
@@ -27,7 +28,7 @@ class IndoorStatic(NavigationEnv):
     Args:
         max_speed_mps: Top speed; None is 1.2 m/s.
         camera: The camera; None is the sharp default.
-        **options: See ``NavigationEnv``.
+        **options: See ``SceneEnv``.
     """
 
     scene_kind: ClassVar[Literal["flat", "hall"]] = "flat"
@@ -41,11 +42,11 @@ class IndoorStatic(NavigationEnv):
     ) -> None:
         super().__init__(make_rover(max_speed_mps, camera), **options)
 
-    def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
+    def _plan_episode(self, rng: np.random.Generator) -> GoalPlan:
         start, goal, way = draw_start_and_goal(self.backend, self.robot.body, rng, WAY_M)
         state = BodyState(yaw_pose(start, rng.uniform(-math.pi, math.pi)))
         limit = self.waiting_s + 6.0 * way / self.robot.max_speed_mps
-        return EpisodePlan(state, goal, way, time_limit_s=limit)
+        return GoalPlan(state, limit, goal, way)
 
     def _advance(self, action: NDArray[np.float64], rng: np.random.Generator) -> tuple[BodyState, ...]:
         return (advance_rover(self.state, action, self.robot, self.dt_s),)
@@ -64,7 +65,7 @@ class IndoorDynamic(IndoorStatic):
         super().__init__(**options)
         self._walker_count = round(1 + 3 * self.difficulty)
 
-    def _plan_episode(self, rng: np.random.Generator) -> EpisodePlan:
+    def _plan_episode(self, rng: np.random.Generator) -> GoalPlan:
         for _ in range(10):
             plan = super()._plan_episode(rng)
             routes = self._routes(plan, rng)
@@ -76,7 +77,7 @@ class IndoorDynamic(IndoorStatic):
             "lower the difficulty or use a larger scene"
         )
 
-    def _routes(self, plan: EpisodePlan, rng: np.random.Generator) -> list[Route] | None:
+    def _routes(self, plan: GoalPlan, rng: np.random.Generator) -> list[Route] | None:
         field = self.backend.distance_field(plan.goal, self.robot.body)
         path = geodesic_path(field, plan.start.position, plan.goal, flies=False)
         if path is None:

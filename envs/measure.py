@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asyncmde_sim.envs.state import BodyState
-from asyncmde_sim.metrics.navigation import min_time_to_collision, soft_spl, spl, time_under_ttc
+from asyncmde_sim.metrics.navigation import min_time_to_collision, time_under_ttc
 from asyncmde_sim.scenes.backend import Mover, RobotBody, SceneBackend
 
 MAX_TIME_TO_COLLISION_S = 60.0
@@ -80,34 +80,28 @@ class EpisodeRecord:
     """Accumulates one episode's measurements; lengths in metres, times in seconds.
 
     Args:
-        shortest_path_m: Geodesic distance from start to goal.
         step_s: Time of a step.
     """
 
-    def __init__(self, shortest_path_m: float, step_s: float) -> None:
-        self._shortest_path_m = shortest_path_m
+    def __init__(self, step_s: float) -> None:
         self._step_s = step_s
-        self._path_m = 0.0
+        self.path_m = 0.0
+        """Way moved so far."""
         self._min_clearance_m = math.inf
         self._times_to_collision: list[float] = []
 
     def add(self, moved_m: float, clearance_m: float, time_to_collision_s: float) -> None:
         """Add one step: the way moved, and the clearance and time to collision at its end."""
-        self._path_m += moved_m
+        self.path_m += moved_m
         self._min_clearance_m = min(self._min_clearance_m, clearance_m)
         self._times_to_collision.append(time_to_collision_s)
 
-    def metrics(self, success: bool, collided: bool, distance_to_goal_m: float) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """The episode's metrics, after at least one step."""
         return {
-            "success": float(success),
-            "spl": spl(success, self._shortest_path_m, self._path_m),
-            "soft_spl": soft_spl(distance_to_goal_m, self._shortest_path_m, self._path_m),
-            "path_length": self._path_m,
-            "shortest_path": self._shortest_path_m,
+            "path_length": self.path_m,
             "min_clearance": self._min_clearance_m,
             "min_time_to_collision": min_time_to_collision(self._times_to_collision),
             "time_under_1s_ttc": time_under_ttc(self._times_to_collision, self._step_s),
             "duration_s": len(self._times_to_collision) * self._step_s,
-            "collided": float(collided),
         }
