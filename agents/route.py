@@ -38,7 +38,7 @@ def plan_route(
     low, high = _area(grid, ends)
     speed = _speeds(grid, (slice(low[0], high[0]), slice(low[1], high[1])), room_m)
     cost = _cost_to_go(speed, (ends[1] - low) // COARSE)
-    path = np.array(_descend(cost, (ends[0] - low) // COARSE))
+    path = np.array(descend(cost, (ends[0] - low) // COARSE))
     points = OccupancyGrid.centre(path * COARSE + low) + (COARSE - 1) / 2 * CELL_M
     return np.concatenate([start[None], points[1:-1], goal[None]])
 
@@ -85,7 +85,8 @@ def _cost_to_go(speed: NDArray[np.float64], goal: NDArray[np.intp]) -> NDArray[n
     return np.asarray(np.ma.filled(skfmm.travel_time(front, speed, dx=COARSE * CELL_M), np.inf))
 
 
-def _descend(cost: NDArray[np.float64], start: NDArray[np.intp]) -> list[tuple[int, int]]:
+def descend(cost: NDArray[np.float64], start: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Cells from ``start`` (2,) down a grid of costs to where no neighbour has less."""
     x, y = int(start[0]), int(start[1])
     path = [(x, y)]
     here = float(cost[x, y])

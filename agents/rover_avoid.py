@@ -73,13 +73,12 @@ class RoverAvoidAgent:
         """Fractions (2,) of the top speed and of the top yaw rate."""
         time_s, age_s = float(observation["time"][0]), float(observation["depth_age"][0])
         pose = odometry_pose(observation["odometry"])
-        self._history.add(time_s, pose)
+        self._see(observation, pose)
         if not observation["has_depth"]:
             self._moved_s = time_s
             return np.zeros(2, np.float32)
         position = pose[:2, 3]
         yaw = math.atan2(pose[1, 0], pose[0, 0])
-        self._see(observation["depth"], time_s - age_s, position)
         goal = (pose[:3, :3] @ observation["goal"] + pose[:3, 3])[:2]
         speed = float(observation["velocity"][0])
         self._notice_stuck(time_s, speed, position, yaw)
@@ -93,11 +92,21 @@ class RoverAvoidAgent:
         bearing = wrapped(self._target_bearing(position, room) - yaw)
         return self._drive(position, yaw, speed, bearing, room, age_s, float(np.linalg.norm(goal - position)))
 
-    def _see(self, depth: NDArray[np.float32], captured_s: float, position: NDArray[np.float64]) -> None:
+    def watch(self, observation: dict[str, Any]) -> None:
+        """Take note of an observation while somebody else steers."""
+        self._see(observation, odometry_pose(observation["odometry"]))
+        self._moved_s = float(observation["time"][0])
+
+    def _see(self, observation: dict[str, Any], pose: NDArray[np.float64]) -> None:
+        time_s = float(observation["time"][0])
+        self._history.add(time_s, pose)
+        if not observation["has_depth"]:
+            return
+        captured_s, position = time_s - float(observation["depth_age"][0]), pose[:2, 3]
         if captured_s > self._captured_s + 1e-6:
             if math.isfinite(self._captured_s):
                 self._grid.fade(position, captured_s - self._captured_s)
-            self._grid.integrate(depth, self._history.at(captured_s))
+            self._grid.integrate(observation["depth"], self._history.at(captured_s))
             self._captured_s = captured_s
         self._grid.visit(position, self._robot.body.radius_m)
 

@@ -10,6 +10,7 @@ import gymnasium as gym
 ENVIRONMENTS = {
     "IndoorStatic-v0": "asyncmde_sim.envs.indoor:IndoorStatic",
     "IndoorDynamic-v0": "asyncmde_sim.envs.indoor:IndoorDynamic",
+    "IndoorExplore-v0": "asyncmde_sim.envs.explore:IndoorExplore",
     "ExtremeMotion-v0": "asyncmde_sim.envs.extreme_motion:ExtremeMotion",
 }
 """Every environment's id and class."""

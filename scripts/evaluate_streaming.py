@@ -40,7 +40,7 @@ class EvaluateStreaming:
     """Feed the same trajectories to depth sources on a device and score what they have at each moment.
 
     Args:
-        env: Environment: IndoorStatic-v0, IndoorDynamic-v0 or ExtremeMotion-v0.
+        env: Environment: IndoorStatic-v0, IndoorDynamic-v0, IndoorExplore-v0 or ExtremeMotion-v0.
         depths: Depth sources; all are compared with the first on its first refresh policy.
         refreshes: Refresh policies of the asynchronous sources: free, every-N, turned-D.
         device: Whose latencies to charge: a built-in profile or a JSON file.

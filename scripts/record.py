@@ -31,7 +31,7 @@ class Record:
     """Write images, true depth and true poses of an agent's episodes or of open-loop trajectories.
 
     Args:
-        env: Environment: IndoorStatic-v0, IndoorDynamic-v0 or ExtremeMotion-v0.
+        env: Environment: IndoorStatic-v0, IndoorDynamic-v0, IndoorExplore-v0 or ExtremeMotion-v0.
         motion: agent (an episode on true depth, to its end), or open loop with nothing else moving: smooth,
             expert, aggressive.
         seconds: Longest simulated time of a recording.

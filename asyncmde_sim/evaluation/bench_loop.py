@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from asyncmde_sim.agents import make_agent
 from asyncmde_sim.envs.depth_wrapper import DepthWrapper
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.rollout import prepare
@@ -77,7 +76,7 @@ def time_loop(config: RolloutConfig, steps: int) -> LoopTimes:
         steps: How many.
     """
     rollout = prepare(config)
-    env, agent = rollout.env, make_agent(config.agent, rollout.env.unwrapped.robot)  # type: ignore[attr-defined]
+    env, agent = rollout.env, rollout.agent
     functions: dict[str, tuple[type, str]] = {
         "render": (type(env.unwrapped.backend), "render"),  # type: ignore[attr-defined]
         "agent": (type(agent), "act"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             check_rerun()
         weights = weights_record(config)
         rollout = prepare(config)
+        config = dataclasses.replace(config, agent=rollout.agent_name)
         open_folder(config.out_dir, describe(config, _robot(rollout), weights))
     except (ValueError, OSError, ImportError, gym.error.Error) as error:
         if isinstance(error, ImportError) and error.name:

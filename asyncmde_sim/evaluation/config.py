@@ -17,7 +17,7 @@ class RolloutConfig:
     """Episodes of one agent in one environment, seeing the depth that one source on one device delivers.
 
     Args:
-        env: Environment: IndoorStatic-v0, IndoorDynamic-v0 or ExtremeMotion-v0.
+        env: Environment: IndoorStatic-v0, IndoorDynamic-v0, IndoorExplore-v0 or ExtremeMotion-v0.
         depth: Depth source: oracle (true depth), foundation (slow path alone), fast (fast path alone),
             async (both, joined by the memory: the paper's system), async-odometry (the same, which knows how
             the camera has moved), async-catch-up (frames replayed into a refresh when it lands) or blind
@@ -33,7 +33,8 @@ class RolloutConfig:
             weights come with its files, as the shipped ones do, else torch.
         align: What brings the depth of a relative model to metres (with --depth foundation alone): floor (the
             camera's height over the floor), ranges (a few range readings) or odometry.
-        agent: Who steers.
+        agent: Who steers: avoid (goes for the goal on what it sees), plan (on a map that it builds), explore
+            (sees everything, needs no goal), straight (blind). By default avoid, or explore without a goal.
         scene: One scene: a name such as hall-val-0003, or a GLB, PLY or OBJ file. Without it every episode
             draws one of the split's scenes.
         split: Scenes to draw from: train, val or test.
@@ -59,7 +60,7 @@ class RolloutConfig:
     weights: str | None = None
     engine: str | None = None
     align: str | None = None
-    agent: str = "avoid"
+    agent: str | None = None
     scene: str | None = None
     split: str = "val"
     difficulty: float | None = None

@@ -60,7 +60,7 @@ class Progress:
         self._arrived += row["success"]
         self._console.print(
             f"episode {row['episode'] + 1}/{self._episodes}  {self._outcome:8}  "
-            f"{row['duration_s']:5.1f} s  {row['steps']:4d} steps  SPL {row['spl']:.2f}  {row['scene']}",
+            f"{row['duration_s']:5.1f} s  {row['steps']:4d} steps  {_task_figure(row)}  {row['scene']}",
             highlight=False,
             soft_wrap=True,
         )
@@ -95,7 +95,11 @@ def summary_table(config: RolloutConfig, summary: Mapping[str, Any]) -> Table:
 
     rate_row("success", "success_rate", "success_ci")
     rate_row("collisions", "collision_rate", "collision_ci")
-    table.add_row("SPL", _figure(summary["spl"], ".2f"), f"SoftSPL {_figure(summary['soft_spl'], '.2f')}")
+    if summary["coverage"] is None:
+        table.add_row("SPL", _figure(summary["spl"], ".2f"), f"SoftSPL {_figure(summary['soft_spl'], '.2f')}")
+    else:
+        over_time = f"over time {_figure(summary['mean_coverage'], '.2f')}"
+        table.add_row("coverage", _figure(summary["coverage"], ".2f"), over_time)
     clearance = f"least clearance {_figure(summary['min_clearance_m'], '.2f')} m"
     table.add_row("time", f"{_figure(summary['duration_s'], '.1f')} s", clearance)
     table.add_section()
@@ -110,6 +114,10 @@ def summary_table(config: RolloutConfig, summary: Mapping[str, Any]) -> Table:
     table.add_row("runs", f"{summary['slow_runs']} slow path", f"{summary['fast_runs']} fast path")
     table.add_row("host", f"{_figure(summary['steps_per_s'], '.1f')} steps/s", f"{summary['steps']} steps")
     return table
+
+
+def _task_figure(row: Mapping[str, Any]) -> str:
+    return f"SPL {row['spl']:.2f}" if row["coverage"] is None else f"coverage {row['coverage']:.2f}"
 
 
 def _figure(value: float | None, form: str) -> str:

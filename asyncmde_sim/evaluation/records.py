@@ -38,6 +38,7 @@ STEP_SCHEMA = pa.schema(
         *((f"camera_q{part}", pa.float64()) for part in "wxyz"),
         ("speed_mps", pa.float64()),
         ("distance_to_goal_m", pa.float64()),
+        ("coverage", pa.float64()),
         ("clearance_m", pa.float64()),
         ("time_to_collision_s", pa.float64()),
         ("collided", pa.bool_()),
@@ -51,11 +52,16 @@ STEP_SCHEMA = pa.schema(
         *((count, pa.int64()) for count in COUNTS),
     ]
 )
-"""One row per step, at the end of the step. Poses: ``T_world_camera``; no estimate: ages are null."""
+"""One row per step, at the end of the step. Poses: ``T_world_camera``; no estimate: ages are null.
+
+Without a goal its distance is null, and the coverage where nothing is explored.
+"""
 
 METRICS = (
     "spl",
     "soft_spl",
+    "coverage",
+    "mean_coverage",
     "path_length",
     "shortest_path",
     "min_clearance",
@@ -80,7 +86,10 @@ EPISODE_SCHEMA = pa.schema(
         *((count, pa.int64()) for count in COUNTS),
     ]
 )
-"""One row per finished episode; scores and ages are means over its steps with an estimate."""
+"""One row per finished episode; scores and ages are means over its steps with an estimate.
+
+What the environment's task does not have (SPL, or coverage) is null.
+"""
 
 
 def step_row(
@@ -103,7 +112,8 @@ def step_row(
         **{f"camera_{axis}_m": float(value) for axis, value in zip("xyz", pose[:3, 3], strict=True)},
         **{f"camera_q{part}": float(value) for part, value in zip("wxyz", (w, x, y, z), strict=True)},
         "speed_mps": float(info["speed"]),
-        "distance_to_goal_m": float(info["distance_to_goal"]),
+        "distance_to_goal_m": _number(info.get("distance_to_goal")),
+        "coverage": _number(info.get("coverage")),
         "clearance_m": float(info["clearance"]),
         "time_to_collision_s": float(info["time_to_collision"]),
         "collided": bool(info["collided"]),
@@ -130,7 +140,7 @@ def episode_row(
         "steps": len(steps),
         "success": bool(metrics["success"]),
         "collided": bool(metrics["collided"]),
-        **{metric: float(metrics[metric]) for metric in METRICS},
+        **{metric: _number(metrics.get(metric)) for metric in METRICS},
         **{mean: _mean(row[mean] for row in steps) for mean in MEANS},
         "frames_seen": len(steps) + 1,
         **{count: last[count] for count in COUNTS},
@@ -172,6 +182,8 @@ def summarise(episodes: pa.Table, steps: pa.Table, steps_per_s: float | None) ->
         "collision_ci": list(collision_interval),
         "spl": mean(episodes, "spl"),
         "soft_spl": mean(episodes, "soft_spl"),
+        "coverage": mean(episodes, "coverage"),
+        "mean_coverage": mean(episodes, "mean_coverage"),
         "duration_s": mean(episodes, "duration_s"),
         "min_clearance_m": mean(episodes, "min_clearance"),
         "min_time_to_collision_s": mean(episodes, "min_time_to_collision"),

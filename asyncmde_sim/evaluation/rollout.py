@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import gymnasium as gym
 import pyarrow as pa
 
-from asyncmde_sim.agents import Agent, make_agent
+from asyncmde_sim.agents import Agent, agent_for, usual_agent
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import (
     EPISODE_SCHEMA,
@@ -53,11 +53,13 @@ class Rollout:
 
     Args:
         env: Environment with the depth wrapper.
-        agent: Who steers.
+        agent_name: Who steers ...
+        agent: ... and the agent itself.
         first: Observation and info of the first episode's reset.
     """
 
     env: gym.Env[Any, Any]
+    agent_name: str
     agent: Agent
     first: tuple[Observation, Info]
 
@@ -111,8 +113,8 @@ def prepare(config: RolloutConfig) -> Rollout:
     if config.image_size is not None:
         options["camera"] = resized_camera(config.env, config.image_size)
     env = gym.make(config.env, disable_env_checker=True, **options)
-    agent = make_agent(config.agent, env.unwrapped.robot)  # type: ignore[attr-defined]
-    return Rollout(env, agent, env.reset(seed=config.seed))
+    name = config.agent or usual_agent(env)
+    return Rollout(env, name, agent_for(env, name), env.reset(seed=config.seed))
 
 
 def run(

@@ -200,6 +200,12 @@ def outcome(info: Mapping[str, Any]) -> str:
     return "late" if "episode_metrics" in info else ""
 
 
+def _task_line(info: Mapping[str, Any]) -> str:
+    if "coverage" in info:
+        return f"{info['coverage']:.0%} of the floor seen"
+    return f"to goal {info['distance_to_goal']:.2f} m"
+
+
 def _footer(
     observation: Mapping[str, Any], info: Mapping[str, Any], caption: str
 ) -> tuple[list[str], list[str]]:
@@ -208,7 +214,7 @@ def _footer(
         f"time {info['time_ns'] / 1e9:.2f} s",
         f"speed {info['speed']:.2f} m/s",
         f"clearance {info['clearance']:.2f} m",
-        f"to goal {info['distance_to_goal']:.2f} m",
+        _task_line(info),
     ]
     depth = []
     if observation["has_depth"]:

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from asyncmde_sim.agents import make_agent
+from asyncmde_sim.agents import agent_for
 from asyncmde_sim.envs.trajectories import aggressive, expert, smooth_random
 from asyncmde_sim.recordings.recording import RGB, Depth, Pose
 from asyncmde_sim.scenes.camera import RigidMotion
@@ -39,9 +39,9 @@ def frames_along(env: gym.Env[Any, Any], motion: str, seed: int, most: int) -> I
 
     Args:
         env: Environment that yields true depth.
-        motion: ``agent``: one episode of the agent ``avoid``, among whatever moves there; or an open-loop
-            trajectory in the scene that the episode of this seed has, with nothing else moving: ``smooth``,
-            ``expert`` or ``aggressive``.
+        motion: ``agent``: one episode of the environment's usual agent, among whatever moves there; or an
+            open-loop trajectory in the scene that the episode of this seed has, with nothing else moving:
+            ``smooth``, ``expert`` or ``aggressive``.
         seed: Decides scene and motion.
         most: Bound on the number of frames.
 
@@ -54,7 +54,7 @@ def frames_along(env: gym.Env[Any, Any], motion: str, seed: int, most: int) -> I
     fresh = env.reset(seed=seed)
     plain: Any = env.unwrapped
     if motion == "agent":
-        yield from _episode(env, fresh, make_agent("avoid", plain.robot), seed, most)
+        yield from _episode(env, fresh, agent_for(env), seed, most)
         return
     rng = np.random.default_rng(seed)
     for index, camera_motion in enumerate(TRAJECTORIES[motion](plain.backend, plain.robot, rng, most)):

@@ -95,4 +95,4 @@ class StillAgent:
 def toy() -> Rollout:
     """A fresh toy rollout, reset with seed 0."""
     env = ToyEnv()
-    return Rollout(env, StillAgent(), env.reset(seed=0))
+    return Rollout(env, "still", StillAgent(), env.reset(seed=0))
