@@ -2,19 +2,20 @@
 
 Examples:
 
-    python scripts/hil.py serve                                         # this machine is the device
-    python scripts/hil.py check 127.0.0.1:50151                         # what a device and the way to it are worth
-    python scripts/hil.py certificate --out lab --names jetson.local    # for --certificates
-    python scripts/rollout.py --depth hil://127.0.0.1:50151             # the simulation waits for the device
-    python scripts/rollout.py --depth hil://127.0.0.1:50151 --clock wall
+    python scripts/hil.py serve                                             # this machine is the device
+    python scripts/hil.py check hil://127.0.0.1:50151                       # what a device is worth
+    python scripts/hil.py certificate --out lab --names jetson.local        # for --certificates
+    python scripts/rollout.py --depth hil://127.0.0.1:50151                 # the simulation waits for it
+    python scripts/rollout.py --depth hil://127.0.0.1:50151 --clock wall    # the simulation runs in real time
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -60,7 +61,7 @@ class Certificate:
         print("authority.key here; the host needs authority.crt, host.crt and host.key")
 
 
-COMMANDS = {"serve": Serve, "certificate": Certificate}
+COMMANDS: dict[str, Callable[..., Any]] = {"serve": Serve, "certificate": Certificate}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,6 +26,8 @@ CONNECT_S = 5.0
 SILENCE_S = 3.0
 """A device that answers no ping for so long is gone."""
 PING_S = 0.25
+FIRST_PINGS = 4
+"""One after the other, before the first frame."""
 RETRY_S = 0.25
 GOODBYE_S = 5.0
 
@@ -128,6 +130,7 @@ class Link:
         self._reason = "it does not answer"
         self._requests: queue.SimpleQueue[pb.ToDevice | None] = queue.SimpleQueue()
         self._call: Any = None
+        self._welcome = pb.Welcome()
         self._heard_ns = 0
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -254,28 +257,39 @@ class Link:
     def _hear(self, message: pb.ToHost) -> None:
         kind = message.WhichOneof("content")
         if kind == "welcome":
-            self.sessions += 1
             self.clock = ClockEstimate()
-            self._listener.connected(message.welcome)
-            with self._changed:
-                self._up = True
-                self._changed.notify_all()
+            self._welcome = message.welcome
+            for _ in range(FIRST_PINGS):
+                self._ping()
         elif kind == "answer":
             self._listener.answered(message.answer)
         elif kind == "pong":
             pong = message.pong
             times = pong.host_sent_ns, pong.received_ns, pong.sent_ns, self._heard_ns
             self.clock.add(PingSample.of(*times))
+            if not self._up:
+                self._begin()
         elif kind == "telemetry":
             self._listener.told(message.telemetry)
         elif kind == "accounts":
             self._listener.accounted(message.accounts)
 
+    def _begin(self) -> None:
+        """The device has welcomed us, and its clock is known."""
+        self.sessions += 1
+        self._listener.connected(self._welcome)
+        with self._changed:
+            self._up = True
+            self._changed.notify_all()
+
+    def _ping(self) -> None:
+        self.send(pb.ToDevice(ping=pb.Ping(host_sent_ns=time.monotonic_ns())))
+
     def _watch(self) -> None:
         """Ping, and cancel a session that has fallen silent."""
         while not self._stop.wait(PING_S):
             if self._up:
-                self.send(pb.ToDevice(ping=pb.Ping(host_sent_ns=time.monotonic_ns())))
+                self._ping()
             limit_s = SILENCE_S if self._up else CONNECT_S
             call = self._call
             if call is not None and time.monotonic_ns() - self._heard_ns > limit_s * 1e9:

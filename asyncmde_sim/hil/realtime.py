@@ -276,8 +276,7 @@ class RealTimeSource:
             return {}
         times = {} if answer.superseded else {"available_ns": self._clock.at(host_ns) - self._since_ns}
         fit = self._link.clock.fit
-        if fit is None:
-            return times
+        assert fit is not None
 
         def here(device_ns: int) -> int:
             return self._clock.at(fit.here(device_ns)) - self._since_ns
