@@ -119,9 +119,9 @@ class Link:
 
     def __init__(self, address: Address, hello: pb.Hello, listener: Listener) -> None:
         self._address, self._listener = address, listener
-        self._hello = pb.Hello()
-        self._hello.CopyFrom(hello)
-        self._hello.protocol, self._hello.version = PROTOCOL, __version__
+        self.hello = pb.Hello()
+        self.hello.CopyFrom(hello)
+        self.hello.protocol, self.hello.version = PROTOCOL, __version__
         self.clock = ClockEstimate()
         self.sessions = 0
         self._changed = threading.Condition()
@@ -212,7 +212,7 @@ class Link:
 
     def _session(self) -> None:
         self._requests = queue.SimpleQueue()
-        self._requests.put(pb.ToDevice(hello=self._hello))
+        self._requests.put(pb.ToDevice(hello=self.hello))
         self._heard_ns = time.monotonic_ns()
         reason = "the stream has ended"
         channel = self._address.channel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,7 +93,8 @@ class RealTimeSource:
         self._next_id = 1
         self._sent: dict[int, _Sent] = {}
         self._past: dict[int, _Sent] = {}
-        self._power_w: float | None = None
+        self._memories: deque[int] = deque(maxlen=2 * MAX_IN_FLIGHT)
+        self.power_w: float | None = None
         self._error: Exception | None = None
         self.trace = TraceWriter()
         self.welcome = pb.Welcome()
@@ -106,7 +108,8 @@ class RealTimeSource:
         self._newest: Estimate | None = None
         self._first_ns: int | None = None
         self._seen = self._dropped = self._fast_runs = 0
-        self._slow_runs: set[int] = set()
+        self._slow_runs = 0
+        self._memories.clear()
 
     @property
     def link(self) -> Link:
@@ -163,13 +166,14 @@ class RealTimeSource:
     def counts(self) -> SourceCounts:
         """Counts of this episode; slow runs are known from their memory's first use."""
         with self._lock:
-            return SourceCounts(self._seen, self._dropped, self._fast_runs, len(self._slow_runs))
+            return SourceCounts(self._seen, self._dropped, self._fast_runs, self._slow_runs)
 
     def close(self) -> None:
         """End the session well, and write the trace's rest."""
-        self._link.close()
         with self._lock:
             self._withhold()
+        self._link.close()
+        with self._lock:
             self._lose()
         self.trace.close()
 
@@ -183,6 +187,7 @@ class RealTimeSource:
             self._next_id = 1
             self._sent.clear()
             self._past.clear()
+            self._memories.clear()
             self._connected = True
             self._pump()
 
@@ -197,7 +202,7 @@ class RealTimeSource:
 
     def told(self, telemetry: pb.Telemetry) -> None:
         """Keep the device's power for the frames' records."""
-        self._power_w = telemetry.values.get("power_w")
+        self.power_w = telemetry.values.get("power_w")
 
     def accounted(self, accounts: pb.Accounts) -> None:
         """How the device's frames ended."""
@@ -252,7 +257,7 @@ class RealTimeSource:
             self._seen - 1,
             frame.time_ns - self._since_ns,
             fate,
-            power_w=self._power_w,
+            power_w=self.power_w,
         )
 
     def _withhold(self) -> None:
@@ -311,9 +316,11 @@ class RealTimeSource:
         if memory is None:
             return
         self._fast_runs += 1
-        if answer.memory_frame not in self._slow_runs:
-            self._slow_runs.add(answer.memory_frame)
-            self._past = {n: s for n, s in self._past.items() if n >= answer.memory_frame}
+        if answer.memory_frame not in self._memories:
+            self._slow_runs += 1
+            self._memories.append(answer.memory_frame)
+            oldest = min(self._memories)
+            self._past = {number: past for number, past in self._past.items() if number >= oldest}
             if slow[0] is not None and slow[1] is not None:
                 self.trace.ran_slow(self._episode, memory.record.frame, slow[0], slow[1])
         if fate is not Fate.DELIVERED:

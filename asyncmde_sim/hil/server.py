@@ -217,14 +217,13 @@ class DeviceServer:
 
 
 async def _serve(config: ServerConfig) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     server = DeviceServer(config)
     server.warm_up()
     port = await server.start()
     print(f"{config.name} serves {config.resolved_engine} on {config.host}:{port}", flush=True)
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
     await stopped.wait()
     await server.stop()
 

@@ -111,6 +111,7 @@ class Session:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._accounts = FrameAccounts()
         self._worker: Worker | None = None
+        self._closing = False
 
     @property
     def totals(self) -> Totals:
@@ -135,16 +136,18 @@ class Session:
             Refused: The session is over for another reason.
         """
         hello = await self._hello()
-        tasks = [asyncio.create_task(self._guarded(self._write()))]
+        # Apart from the first message: a write that is given up would leave unknown whether they were sent.
+        await self._context.send_initial_metadata(())
+        writer = asyncio.create_task(self._guarded(self._write()))
+        teller = asyncio.create_task(self._guarded(self._send_telemetry()))
         try:
             await self._write_first(hello)
-            if self._welcome.telemetry:
-                tasks.append(asyncio.create_task(self._guarded(self._send_telemetry())))
             await self._read_all()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            teller.cancel()
+            self._closing = True
+            self._outbox.put_nowait(None)
+            await asyncio.gather(writer, teller, return_exceptions=True)
             if self._worker is not None:
                 await asyncio.to_thread(self._worker.close)
             self._accounts.lose(self._accounts.open)
@@ -233,7 +236,8 @@ class Session:
             self._ended.result()
 
     async def _write(self) -> None:
-        while (message := await self._outbox.get()) is not None:
+        """Write until there is nothing more to say. No write is cancelled; one that stalls is given up."""
+        while (message := await self._outbox.get()) is not None and not self._closing:
             kind = message.WhichOneof("content")
             if kind == "answer":
                 message.answer.sent_ns = time.monotonic_ns()
@@ -243,6 +247,8 @@ class Session:
             if kind == "answer":
                 answer = message.answer
                 self._accounts.answer(answer.frame, answer.sent_ns, answer.superseded)
+        if self._closing:
+            return
         totals = self._accounts.totals
         lost = totals.lost + totals.open
         counts = pb.Accounts(
@@ -263,7 +269,7 @@ class Session:
             ) from None
 
     async def _send_telemetry(self) -> None:
-        while True:
+        while self._welcome.telemetry:
             values = await asyncio.to_thread(self._telemetry)
             if values and not self._outbox.qsize():
                 now = pb.Telemetry(time_ns=time.monotonic_ns(), values=values)
