@@ -238,12 +238,10 @@ def time_way(address: Address, options: Options, size: tuple[int, int], frames: 
         nonlocal number
         number += 1
         start = time.perf_counter()
-        message = pb.Frame(
-            id=number,
-            image=encode_image(image, options.image_encoding),
-            run=pb.RunRequest(path=path, refresh=refresh),
-        )
-        link.send(pb.ToDevice(frame=message))
+        run = pb.RunRequest(path=path, refresh=refresh)
+        message = pb.ToDevice(frame=pb.Frame(id=number, run=run))
+        encode_image(image, options.image_encoding, message.frame.image)
+        link.send(message)
         answer = heard.answers.get(timeout=ANSWER_S)
         if isinstance(answer, str):
             raise DeviceError(f"the device left in the middle of the measurement: {answer}")

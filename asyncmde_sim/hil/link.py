@@ -16,6 +16,7 @@ import grpc
 from asyncmde_sim import __version__
 from asyncmde_sim.hil import MAX_MESSAGE_BYTES, PROTOCOL, SESSION
 from asyncmde_sim.hil import device_pb2 as pb
+from asyncmde_sim.hil.buffers import keep_buffers
 from asyncmde_sim.hil.clock import ClockEstimate, PingSample
 from asyncmde_sim.hil.security import channel_credentials, read_token, token_metadata
 
@@ -142,6 +143,7 @@ class Link:
             DeviceError: The device refuses, or does not answer in time.
             ValueError: Token or certificates are missing.
         """
+        keep_buffers()
         self._address.metadata()
         self._address.channel().close()
         self._threads = [

@@ -223,18 +223,18 @@ class LockstepSource:
         return self._fast_answer.fast.end_ns - self._fast_answer.fast.start_ns
 
     def _ask(self, path: pb.Path, frame: Frame, contended: bool, refresh: int = 0) -> pb.Answer:
-        image = encode_image(frame.image, self._options.image_encoding)
+        run = pb.RunRequest(path=path, beside=contended, refresh=refresh)
+        said = pb.Frame(episode=self._episode, capture_ns=frame.time_ns, run=run)
+        message = pb.ToDevice(frame=said)
+        encode_image(frame.image, self._options.image_encoding, message.frame.image)
         with self._changed:
             if not self._connected:
                 raise _Broken(self._reason)
-            number, self._next_id = self._next_id, self._next_id + 1
+            number = message.frame.id = self._next_id
+            self._next_id += 1
             self._accounts.begin(number, time.monotonic_ns())
             self._answers.clear()
-            run = pb.RunRequest(path=path, beside=contended, refresh=refresh)
-            message = pb.Frame(
-                id=number, episode=self._episode, capture_ns=frame.time_ns, image=image, run=run
-            )
-            self._link.send(pb.ToDevice(frame=message))
+            self._link.send(message)
             there = self._changed.wait_for(
                 lambda: number in self._answers or number not in self._accounts.open, RUN_S
             )

@@ -24,8 +24,8 @@ IMAGE_ENCODINGS = {"raw": pb.RAW, "jpeg": pb.JPEG}
 DEPTH_ENCODINGS = {"raw": pb.RAW, "png16": pb.PNG16}
 
 
-def encode_image(image: Image, encoding: pb.Encoding) -> pb.Array:
-    """An image (H, W, 3) uint8 as a message.
+def encode_image(image: Image, encoding: pb.Encoding, message: pb.Array | None = None) -> pb.Array:
+    """An image (H, W, 3) uint8 as a message: a new one, or ``message``, which saves copying it into another.
 
     Raises:
         ValueError: It is no such image, or the encoding is not for images.
@@ -42,7 +42,7 @@ def encode_image(image: Image, encoding: pb.Encoding) -> pb.Array:
         data = image.tobytes()
     else:
         raise ValueError(f"images cannot be sent with encoding {encoding}: use raw or jpeg")
-    return pb.Array(dtype="uint8", shape=image.shape, encoding=encoding, data=data)
+    return _filled(message, "uint8", image.shape, encoding, data)
 
 
 def decode_image(message: pb.Array) -> Image:
@@ -61,8 +61,8 @@ def decode_image(message: pb.Array) -> Image:
     raise ValueError(f"an image was sent with encoding {message.encoding}: use raw or jpeg")
 
 
-def encode_depth(depth: FloatMap, encoding: pb.Encoding) -> pb.Array:
-    """Depth (H, W) float32 metres as a message; PNG16 rounds to millimetres, 0 and up to 65.535 m.
+def encode_depth(depth: FloatMap, encoding: pb.Encoding, message: pb.Array | None = None) -> pb.Array:
+    """Depth (H, W) float32 metres as a message, see ``encode_image``; PNG16 rounds to mm, up to 65.535 m.
 
     Raises:
         ValueError: It is no such map, or the encoding is not for depth.
@@ -81,7 +81,7 @@ def encode_depth(depth: FloatMap, encoding: pb.Encoding) -> pb.Array:
         data = depth.astype("<f4", copy=False).tobytes()
     else:
         raise ValueError(f"depth cannot be sent with encoding {encoding}: use raw or png16")
-    return pb.Array(dtype="float32", shape=depth.shape, encoding=encoding, data=data)
+    return _filled(message, "float32", depth.shape, encoding, data)
 
 
 def decode_depth(message: pb.Array) -> FloatMap:
@@ -101,6 +101,15 @@ def decode_depth(message: pb.Array) -> FloatMap:
     raise ValueError(f"depth was sent with encoding {message.encoding}: use raw or png16")
 
 
+def _filled(
+    message: pb.Array | None, dtype: str, shape: tuple[int, ...], encoding: pb.Encoding, data: bytes
+) -> pb.Array:
+    message = pb.Array() if message is None else message
+    message.dtype, message.encoding, message.data = dtype, encoding, data
+    message.shape.extend(shape)
+    return message
+
+
 def _sides(message: pb.Array, dtype: str, dimensions: int) -> tuple[int, int]:
     if message.dtype != dtype or len(message.shape) != dimensions:
         raise ValueError(
@@ -118,11 +127,12 @@ def _sides(message: pb.Array, dtype: str, dimensions: int) -> tuple[int, int]:
 
 def _raw(message: pb.Array, dtype: str | type[np.uint8]) -> NDArray[Any]:
     expected = math.prod(message.shape) * np.dtype(dtype).itemsize
-    if len(message.data) != expected:
+    data = message.data  # each look at it copies it
+    if len(data) != expected:
         raise ValueError(
-            f"an array of {list(message.shape)} came with {len(message.data)} bytes, but needs {expected}"
+            f"an array of {list(message.shape)} came with {len(data)} bytes, but needs {expected}"
         )
-    return np.frombuffer(message.data, dtype).reshape(tuple(message.shape))
+    return np.frombuffer(data, dtype).reshape(tuple(message.shape))
 
 
 def _picture(message: pb.Array, kind: str, size: tuple[int, int]) -> Any:

@@ -235,15 +235,16 @@ class RealTimeSource:
         room = self._accounts.in_flight < WINDOW and len(self._accounts.open) < MAX_IN_FLIGHT
         if frame is None or not self._connected or not room:
             return
-        image = encode_image(frame.image, self._options.image_encoding)
         number, self._next_id = self._next_id, self._next_id + 1
+        said = pb.Frame(id=number, episode=self._episode, capture_ns=frame.time_ns)
+        message = pb.ToDevice(frame=said)
+        encode_image(frame.image, self._options.image_encoding, message.frame.image)
         self._accounts.begin(number, now_ns)
         sent_ns = self._clock.at(now_ns) - self._since_ns
         sent = _Sent(replace(self._record(frame, Fate.LOST), sent_ns=sent_ns), frame.time_ns, self._since_ns)
         self._sent[number] = self._past[number] = sent
         self._held = None
-        message = pb.Frame(id=number, episode=self._episode, capture_ns=frame.time_ns, image=image)
-        self._link.send(pb.ToDevice(frame=message))
+        self._link.send(message)
 
     @property
     def _since_ns(self) -> int:

@@ -22,11 +22,15 @@ from asyncmde_sim import __version__
 from asyncmde_sim.depth.weights_folder import WeightsConfig, find_weights, read_config
 from asyncmde_sim.hil import MAX_IN_FLIGHT, MAX_MESSAGE_BYTES, PORT, PROTOCOL, SERVICE
 from asyncmde_sim.hil import device_pb2 as pb
+from asyncmde_sim.hil.buffers import keep_buffers
+from asyncmde_sim.hil.no_engines import NAME as NO_ENGINE
+from asyncmde_sim.hil.no_engines import NoEngines
 from asyncmde_sim.hil.security import is_loopback, own_token, server_credentials, token_matches
 from asyncmde_sim.hil.session import Limits, Refused, Session
 from asyncmde_sim.hil.telemetry import Telemetry
 from asyncmde_sim.hil.workers import SharedEngines
-from asyncmde_sim.runtime.engines import Engines, default_engine, load_engines
+from asyncmde_sim.runtime.concurrent_source import BothPaths
+from asyncmde_sim.runtime.engines import default_engine, load_engines
 from asyncmde_sim.runtime.engines.onnx_engine import cpu_threads
 from asyncmde_sim.runtime.engines.spec import parse_engine
 
@@ -43,7 +47,8 @@ class ServerConfig:
         host: Address to listen on; only this machine can reach the default one.
         port: TCP port; 0 takes a free one, which is printed.
         weights: Name or folder of weights; the shipped ones by default.
-        engine: What runs the networks, such as onnx-int8 or onnx-fp16@tensorrt; see scripts/rollout.py.
+        engine: What runs the networks, such as onnx-int8 or onnx-fp16@tensorrt; see scripts/rollout.py. none
+            computes nothing, to measure the way to the device alone.
         certificates: Folder of 'scripts/hil.py certificate': only hosts of the same authority are let in.
         token: File with the word that hosts must know, made if there is none; without certificates one is
             always needed, by default ~/.config/asyncmde-sim/hil-token.
@@ -65,7 +70,7 @@ class ServerConfig:
             raise ValueError(f"port is {self.port}, but it must lie between 0 and 65535")
         if self.sessions < 1:
             raise ValueError(f"sessions is {self.sessions}, but at least 1 is needed")
-        if self.engine is not None:
+        if self.engine not in (None, NO_ENGINE):
             parse_engine(self.engine)
         if not self.host:
             raise ValueError("host is empty: give an address, such as 127.0.0.1 or 0.0.0.0")
@@ -85,12 +90,12 @@ def describe(config: ServerConfig) -> pb.Welcome:
     """
     folder = find_weights(config.weights)
     weights: WeightsConfig = read_config(folder)
-    spec = parse_engine(config.resolved_engine)
     digest = hashlib.sha256()
-    for file in sorted(
-        folder.glob("*.safetensors" if spec.library == "torch" else f"*.{spec.precision}.onnx")
-    ):
-        digest.update(file.read_bytes())
+    if config.engine != NO_ENGINE:
+        spec = parse_engine(config.resolved_engine)
+        files = "*.safetensors" if spec.library == "torch" else f"*.{spec.precision}.onnx"
+        for file in sorted(folder.glob(files)):
+            digest.update(file.read_bytes())
     return pb.Welcome(
         protocol=PROTOCOL,
         version=__version__,
@@ -105,6 +110,12 @@ def describe(config: ServerConfig) -> pb.Welcome:
     )
 
 
+def _engines(config: ServerConfig) -> BothPaths:
+    if config.engine == NO_ENGINE:
+        return NoEngines()
+    return load_engines(config.weights, None, config.resolved_engine)
+
+
 class DeviceServer:
     """The service, for one event loop.
 
@@ -115,14 +126,15 @@ class DeviceServer:
     """
 
     def __init__(
-        self, config: ServerConfig, engines: Engines | None = None, limits: Limits | None = None
+        self, config: ServerConfig, engines: BothPaths | None = None, limits: Limits | None = None
     ) -> None:
+        keep_buffers()
         self._config, self._limits = config, limits or Limits()
         self._token = None
         if config.token is not None or config.certificates is None:
             self._token = own_token(config.token)
         self._welcome = describe(config)
-        self._engines = SharedEngines(engines or load_engines(config.weights, None, config.resolved_engine))
+        self._engines = SharedEngines(engines or _engines(config))
         self._telemetry = Telemetry()
         self._welcome.telemetry = self._telemetry.source
         self._server: Any = None
@@ -245,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=PORT, help="TCP port (%(default)s)")
     parser.add_argument("--weights", help="name or folder of weights; the shipped ones by default")
-    parser.add_argument("--engine", help="such as onnx-int8 or onnx-fp16@tensorrt; the fastest that is there")
+    parser.add_argument("--engine", help="such as onnx-int8 or onnx-fp16@tensorrt; none computes nothing")
     parser.add_argument("--certificates", type=Path, help="folder of 'scripts/hil.py certificate'")
     parser.add_argument("--token", type=Path, help="file with the word that hosts must know")
     parser.add_argument("--sessions", type=int, default=4, help="hosts at a time (%(default)s)")

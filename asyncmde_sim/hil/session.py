@@ -118,9 +118,9 @@ class Session:
         """How the frames received so far have ended; an answer counts when it is handed to the connection."""
         return self._accounts.totals
 
-    def answer(self, answer: pb.Answer) -> None:
+    def answer(self, message: pb.ToHost) -> None:
         """Queue an answer; from any thread."""
-        self._loop.call_soon_threadsafe(self._outbox.put_nowait, pb.ToHost(answer=answer))
+        self._loop.call_soon_threadsafe(self._outbox.put_nowait, message)
 
     def fail(self, error: BaseException) -> None:
         """End the session for an error of the worker; from any thread."""

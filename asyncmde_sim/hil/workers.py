@@ -27,7 +27,7 @@ JOIN_S = 30.0
 class Outlet(Protocol):
     """Where a worker's answers go; called from any thread."""
 
-    def answer(self, answer: pb.Answer) -> None: ...
+    def answer(self, message: pb.ToHost) -> None: ...
 
     def fail(self, error: BaseException) -> None: ...
 
@@ -87,15 +87,15 @@ class _Encoder:
         self._outlet, self._encoding = outlet, encoding
         self._lane = ThreadPoolExecutor(1, "hil-encode")
 
-    def submit(self, answer: pb.Answer, depth: NDArray[np.float32] | None = None, trust: Any = None) -> None:
-        self._lane.submit(self._encode, answer, depth, trust)
+    def submit(self, message: pb.ToHost, depth: NDArray[np.float32] | None = None, trust: Any = None) -> None:
+        self._lane.submit(self._encode, message, depth, trust)
 
-    def _encode(self, answer: pb.Answer, depth: NDArray[np.float32] | None, trust: Any) -> None:
+    def _encode(self, message: pb.ToHost, depth: NDArray[np.float32] | None, trust: Any) -> None:
         try:
             if depth is not None:
-                answer.depth.CopyFrom(encode_depth(depth, self._encoding))
-                answer.trust.CopyFrom(encode_depth(np.asarray(trust, np.float32), pb.RAW))
-            self._outlet.answer(answer)
+                encode_depth(depth, self._encoding, message.answer.depth)
+                encode_depth(np.asarray(trust, np.float32), pb.RAW, message.answer.trust)
+            self._outlet.answer(message)
         except BaseException as error:
             self._outlet.fail(error)
 
@@ -136,19 +136,20 @@ class RealTimeWorker(Listener):
     def answered(self, answer: Answered) -> None:
         """Send an estimate."""
         number = answer.run.frame.time_ns
-        message = pb.Answer(
+        said = pb.Answer(
             frame=number,
             received_ns=self._received.pop(number),
             fast=_times(answer.run),
             slow=_times(answer.refresh),
             memory_frame=answer.refresh.frame.time_ns,
         )
-        self._encoder.submit(message, answer.estimate.depth, answer.estimate.trust)
+        self._encoder.submit(pb.ToHost(answer=said), answer.estimate.depth, answer.estimate.trust)
 
     def dropped(self, frame: Frame) -> None:
         """Say that there is none."""
         number = frame.time_ns
-        self._encoder.submit(pb.Answer(frame=number, received_ns=self._received.pop(number), superseded=True))
+        said = pb.Answer(frame=number, received_ns=self._received.pop(number), superseded=True)
+        self._encoder.submit(pb.ToHost(answer=said))
 
     def failed(self, error: BaseException) -> None:
         """End the session."""
@@ -195,13 +196,13 @@ class LockstepWorker:
     def _guarded(self, frame: pb.Frame, image: Image, received_ns: int) -> None:
         try:
             run = self._slow if frame.run.path == pb.SLOW else self._fast
-            answer = run(frame, image)
-            answer.frame, answer.received_ns = frame.id, received_ns
-            self._outlet.answer(answer)
+            message = run(frame, image)
+            message.answer.frame, message.answer.received_ns = frame.id, received_ns
+            self._outlet.answer(message)
         except BaseException as error:
             self._outlet.fail(error)
 
-    def _slow(self, frame: pb.Frame, image: Image) -> pb.Answer:
+    def _slow(self, frame: pb.Frame, image: Image) -> pb.ToHost:
         with self._load(frame.run.beside, lambda: self._fast_load(image)):
             start = time.monotonic_ns()
             memory = self._engines.slow.memory(image)
@@ -209,9 +210,9 @@ class LockstepWorker:
         self._waiting[frame.id] = memory, times
         while len(self._waiting) > MEMORIES:
             del self._waiting[min(self._waiting)]
-        return pb.Answer(slow=times, memory_frame=frame.id)
+        return pb.ToHost(answer=pb.Answer(slow=times, memory_frame=frame.id))
 
-    def _fast(self, frame: pb.Frame, image: Image) -> pb.Answer:
+    def _fast(self, frame: pb.Frame, image: Image) -> pb.ToHost:
         if frame.run.refresh:
             if frame.run.refresh not in self._waiting:
                 raise ValueError(f"the refresh of frame {frame.run.refresh} is not there: run it first")
@@ -230,9 +231,10 @@ class LockstepWorker:
             slow=slow_times,
             memory_frame=number,
         )
-        answer.depth.CopyFrom(encode_depth(depth, self._encoding))
-        answer.trust.CopyFrom(encode_depth(np.asarray(trust, np.float32), pb.RAW))
-        return answer
+        message = pb.ToHost(answer=answer)
+        encode_depth(depth, self._encoding, message.answer.depth)
+        encode_depth(np.asarray(trust, np.float32), pb.RAW, message.answer.trust)
+        return message
 
     def _fast_load(self, image: Image) -> None:
         if self._memory is not None:

@@ -249,14 +249,14 @@ class Replayed:
     def __init__(self, outlet):
         self._outlet, self._held = outlet, None
 
-    def answer(self, answer):
-        if self._held is None and not answer.superseded:
-            self._held = answer
+    def answer(self, message):
+        if self._held is None and not message.answer.superseded:
+            self._held = message
             return
-        for one in (answer, self._held):
+        for one in (message, self._held):
             if one is not None:
                 self._outlet.answer(one)
-                again = pb.Answer()
+                again = pb.ToHost()
                 again.CopyFrom(one)
                 self._outlet.answer(again)
         self._held = None
