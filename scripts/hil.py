@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from asyncmde_sim.evaluation.command_line import REFUSED, sentence
+from asyncmde_sim.evaluation.command_line import REFUSED, errors_through, sentence
 from asyncmde_sim.evaluation.records import write_json
 
 try:
@@ -171,7 +171,11 @@ class Check:
         return as_dict(report)
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {"serve": Serve, "check": Check, "certificate": Certificate}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "serve": errors_through(Serve),
+    "check": errors_through(Check),
+    "certificate": errors_through(Certificate),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ import platform
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class ServerConfig:
         token: File with the word that hosts must know, made if there is none; without certificates one is
             always needed, by default ~/.config/asyncmde-sim/hil-token.
         sessions: Hosts at a time.
-        name: Name of this device in records.
+        name: Name of this device in records; its host name by default.
     """
 
     host: str = "127.0.0.1"
@@ -63,7 +63,7 @@ class ServerConfig:
     certificates: Path | None = None
     token: Path | None = None
     sessions: int = 4
-    name: str = field(default_factory=platform.node)
+    name: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -74,6 +74,11 @@ class ServerConfig:
             parse_engine(self.engine)
         if not self.host:
             raise ValueError("host is empty: give an address, such as 127.0.0.1 or 0.0.0.0")
+
+    @property
+    def device_name(self) -> str:
+        """The name of this device."""
+        return self.name or platform.node()
 
     @property
     def resolved_engine(self) -> str:
@@ -99,7 +104,7 @@ def describe(config: ServerConfig) -> pb.Welcome:
     return pb.Welcome(
         protocol=PROTOCOL,
         version=__version__,
-        device=config.name,
+        device=config.device_name,
         engine=config.resolved_engine,
         weights=folder.name,
         weights_sha256=digest.hexdigest(),
@@ -235,7 +240,7 @@ async def _serve(config: ServerConfig) -> None:
     server = DeviceServer(config)
     server.warm_up()
     port = await server.start()
-    print(f"{config.name} serves {config.resolved_engine} on {config.host}:{port}", flush=True)
+    print(f"{config.device_name} serves {config.resolved_engine} on {config.host}:{port}", flush=True)
     await stopped.wait()
     await server.stop()
 
@@ -261,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--certificates", type=Path, help="folder of 'scripts/hil.py certificate'")
     parser.add_argument("--token", type=Path, help="file with the word that hosts must know")
     parser.add_argument("--sessions", type=int, default=4, help="hosts at a time (%(default)s)")
-    parser.add_argument("--name", default=platform.node(), help="name of this device in records")
+    parser.add_argument("--name", help="name of this device in records; its host name by default")
     try:
         serve(ServerConfig(**vars(parser.parse_args(arguments))))
     except (ValueError, OSError, ImportError) as error:
