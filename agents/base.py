@@ -11,6 +11,9 @@ from scipy.spatial.transform import Rotation
 
 HISTORY_S = 5.0
 
+STALE_S = 1.0
+"""Depth older than this moves no robot: it stops until newer depth comes."""
+
 
 class Agent(Protocol):
     """Maps observations of the depth wrapper to actions."""

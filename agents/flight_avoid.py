@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from asyncmde_sim.agents.base import STALE_S
 from asyncmde_sim.agents.flight_map import CourseMap
 from asyncmde_sim.agents.flight_memory import CameraState, SpaceMemory, View
 from asyncmde_sim.agents.flight_plan import STEP_S, fan, free_reach, predict
@@ -68,7 +69,8 @@ class FlightAvoidAgent:
     Every estimate is placed at the odometry of its capture time. Candidate velocity commands are rolled out
     (fly, then brake); a candidate counts if its whole flight stays clear of every remembered obstacle point
     and in space that was seen free. The older the content, the wider the margin and the longer the
-    assumed reaction, so old depth makes it slow. Without an estimate it hovers.
+    assumed reaction, so old depth makes it slow. Without an estimate, or with one older than
+    ``base.STALE_S``, it hovers.
 
     Args:
         robot: The flying robot.
@@ -106,8 +108,9 @@ class FlightAvoidAgent:
             return self._action(self._last, yaw)
         if int(observation["has_depth"]):
             self._look(observation["depth"], time_s - age)
-        if self._memory.newest is None:
-            return self._action(np.zeros(3), yaw)
+        if self._memory.newest is None or age > STALE_S:
+            self._last = np.zeros(3)
+            return self._action(self._last, yaw)
         self._planned_s = time_s
         lean = rotation[:2, 2] / max(rotation[2, 2], 0.3)
         accel = np.array([*(GRAVITY_MPS2 * lean), 0.0])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncmde_sim.agents.base import PoseHistory, odometry_pose
+from asyncmde_sim.agents.base import STALE_S, PoseHistory, odometry_pose
 from asyncmde_sim.agents.grid import CELL_M, LocalRoom, OccupancyGrid
 from asyncmde_sim.agents.route import bearing_aside, plan_route, wrapped
 from asyncmde_sim.envs.robots import RobotSpec
@@ -41,9 +41,10 @@ class RoverAvoidAgent:
     """Maps what the depth shows, plans on it and drives no faster than it can stop within what it saw.
 
     Each estimate is entered where its frame was captured. Space that was never seen may be planned through,
-    at a price, and entered at a creep. Without an estimate the robot stands still; an old one shortens the
-    way that counts as free. When nothing moves for some seconds the map is forgotten, the robot looks
-    around and goes back a little on its own trail: whoever stood in its way may have been waiting for it.
+    at a price, and entered at a creep. Without an estimate, or with one older than ``base.STALE_S``, the
+    robot stands still; an old one shortens the way that counts as free. When nothing moves for some seconds
+    the map is forgotten, the robot looks around and goes back a little on its own trail: whoever stood in its
+    way may have been waiting for it.
 
     Args:
         robot: The robot that it steers.
@@ -74,7 +75,7 @@ class RoverAvoidAgent:
         time_s, age_s = float(observation["time"][0]), float(observation["depth_age"][0])
         pose = odometry_pose(observation["odometry"])
         self._see(observation, pose)
-        if not observation["has_depth"]:
+        if not observation["has_depth"] or age_s > STALE_S:
             self._moved_s = time_s
             return np.zeros(2, np.float32)
         position = pose[:2, 3]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.metrics.depth import score_frame
-from asyncmde_sim.runtime.sources import EpisodeSeeds
+from asyncmde_sim.runtime.sources import EpisodeSeeds, close_source
 from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, RangeReadings, View
 from asyncmde_sim.scenes.camera import MIN_SIDE_PX, Camera
 
@@ -110,6 +110,16 @@ class DepthWrapper(gym.Wrapper):
     def estimate(self) -> Estimate | None:
         """The newest estimate as the source gave it, None before the first."""
         return self._estimate
+
+    @property
+    def source(self) -> DepthSource:
+        """The depth source."""
+        return self._source
+
+    def close(self) -> None:
+        """Close the environment, and the source where it has a device to leave."""
+        close_source(self._source)
+        super().close()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         """Start an episode: nothing of the last one is left. The source's seed derives from ``seed``."""

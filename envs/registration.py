@@ -30,12 +30,13 @@ def make_environment(
     env_class: str,
     *,
     depth: str | None = "oracle",
-    device: str = "ideal",
+    device: str | None = None,
     refresh: str = "free",
     latency_ms: float = 0.0,
     weights: str | None = None,
     engine: str | None = None,
     align: str | None = None,
+    clock: str = "simulated",
     **options: Any,
 ) -> gym.Env[Any, Any]:
     """An environment whose observation holds estimated depth.
@@ -43,12 +44,13 @@ def make_environment(
     Args:
         env_class: ``module:class`` of the plain environment.
         depth: Name of the depth source; None gives the plain environment.
-        device: Latency profile by name or file.
+        device: Latency profile or trace, by name or file; see ``make_source``.
         refresh: When the slow path starts again.
         latency_ms: Constant latency on top of the profile.
         weights: Name or folder of the networks' weights; None is the shipped ones.
         engine: What runs the networks; see ``make_source``.
         align: What brings a relative model's depth to metres, see ``runtime.make_source``.
+        clock: ``simulated`` or ``wall``, see ``runtime.make_source``.
         **options: Options of the plain environment.
 
     Raises:
@@ -63,7 +65,7 @@ def make_environment(
 
     camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
     focal = camera.focal_px / camera.width
-    source = make_source(depth, device, refresh, latency_ms, weights, focal, engine, align)
+    source = make_source(depth, device, refresh, latency_ms, weights, focal, engine, align, clock)
     return DepthWrapper(env, source)
 
 

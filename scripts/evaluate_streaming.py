@@ -29,10 +29,13 @@ from rich.table import Table
 
 from asyncmde_sim.envs.registration import check_environment
 from asyncmde_sim.evaluation.command_line import run_command
+from asyncmde_sim.evaluation.config import charged_device
 from asyncmde_sim.evaluation.records import write_json
 from asyncmde_sim.evaluation.streaming import Setup, score_trajectory, summarise
 from asyncmde_sim.recordings.frames import check_motion
 from asyncmde_sim.runtime import make_source
+from asyncmde_sim.runtime.registry import is_remote
+from asyncmde_sim.runtime.sources import close_source
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class EvaluateStreaming:
         env: Environment: IndoorStatic-v0, IndoorDynamic-v0, IndoorExplore-v0 or ExtremeMotion-v0.
         depths: Depth sources; all are compared with the first on its first refresh policy.
         refreshes: Refresh policies of the asynchronous sources: free, every-N, turned-D.
-        device: Whose latencies to charge: a built-in profile or a JSON file.
+        device: Whose latencies to charge: a built-in profile, a JSON file or a latency trace; by default
+            orin-trt, and with a device's address (hil://HOST:PORT) what it measures itself.
         motion: agent (episodes of an agent that steers by true depth), or open loop with nothing else
             moving: smooth, expert, aggressive.
         trajectories: How many, with seeds from --seed.
@@ -59,7 +63,7 @@ class EvaluateStreaming:
     env: str = "ExtremeMotion-v0"
     depths: tuple[str, ...] = ("async", "async-odometry", "async-catch-up", "fast", "foundation")
     refreshes: tuple[str, ...] = ("free",)
-    device: str = "orin-trt"
+    device: str | None = None
     motion: str = "agent"
     trajectories: int = 10
     frames: int = 240
@@ -78,8 +82,12 @@ class EvaluateStreaming:
                 raise ValueError(f"{name} is {getattr(self, name)}, but it must be 1 or more")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}, but it must not be negative")
+        if self.workers > 1 and any(map(is_remote, self.depths)):
+            raise ValueError(f"workers is {self.workers}, but two at a time would slow a device down: give 1")
         for setup in self._setups():
-            make_source(setup.depth, setup.device, setup.refresh, weights=self.weights).reset()
+            source = make_source(setup.depth, setup.device, setup.refresh, weights=self.weights)
+            source.reset()
+            close_source(source)
 
     def run(self) -> None:
         """Score everything and print the table."""
@@ -104,15 +112,16 @@ class EvaluateStreaming:
         labels = [setup.label for setup in setups]
         scores = {label: [row[i] for row in rows] for i, label in enumerate(labels)}
         summary = summarise(scores, labels[0])
-        print_table(summary, f"{self.env} on {self.device}: {self.trajectories} trajectories")
+        device = " and ".join(dict.fromkeys(setup.device for setup in setups))
+        print_table(summary, f"{self.env} on {device}: {self.trajectories} trajectories")
         if self.json_file:
-            write_json({"env": self.env, "device": self.device, "sources": summary}, self.json_file)
+            write_json({"env": self.env, "device": device, "sources": summary}, self.json_file)
 
     def _setups(self) -> list[Setup]:
         return [
-            Setup(depth, refresh, self.device)
+            Setup(depth, refresh, charged_device(depth, self.device))
             for depth in self.depths
-            for refresh in (self.refreshes if depth.startswith("async") else ("free",))
+            for refresh in (self.refreshes if depth.startswith("async") or is_remote(depth) else ("free",))
         ]
 
 

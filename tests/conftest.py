@@ -1,6 +1,9 @@
-"""What tests share: a scene that loads in milliseconds, a small model, shards of noise."""
+"""What tests share: a scene that loads in milliseconds, fake engines, a small model, shards of noise."""
 
 from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -97,3 +100,88 @@ def write_tiny_shards():
             write_shard(Clips(images, depth, poses), folder / name, "a")
 
     return write
+
+
+def _map(value: float) -> np.ndarray:
+    return np.full((2, 2), value, np.float32)
+
+
+@dataclass
+class FakeEngines:
+    """Slow, fast and single engine in one. A frame's number is its image's value.
+
+    Their numbers tell which frames and which memory an estimate was made from.
+    """
+
+    sleep_s: float = 0.0
+    ran: list[tuple[str, int]] = field(default_factory=list)
+
+    def _number(self, path: str, image: np.ndarray) -> int:
+        time.sleep(self.sleep_s)
+        self.ran.append((path, int(image[0, 0, 0])))
+        return int(image[0, 0, 0])
+
+    @property
+    def slow(self) -> FakeSlow:
+        return FakeSlow(self)
+
+    @property
+    def fast(self) -> FakeFast:
+        return FakeFast(self)
+
+    @property
+    def single(self) -> FakeSingle:
+        return FakeSingle(self)
+
+
+@dataclass
+class FakeSlow:
+    engines: FakeEngines
+
+    def run(self, image):
+        return _map(self.engines._number("slow", image) + 0.5)
+
+    def memory(self, image):
+        return 10.0 * self.engines._number("slow", image)
+
+    def depth_and_memory(self, image):
+        memory = self.memory(image)
+        return _map(memory / 10 + 0.5), memory
+
+
+@dataclass
+class FakeFast:
+    """State: (memory, number of the previous frame). Each run mixes both into the memory that it writes."""
+
+    engines: FakeEngines
+
+    def run(self, image, state):
+        number = self.engines._number("fast", image)
+        memory, previous = state
+        fused = 0.5 * memory + 0.25 * previous + number
+        return _map(fused), (fused, number), _map(0.5)
+
+    def remember(self, image, state):
+        return self.run(image, state)[1]
+
+    def refreshed(self, state, memory):
+        return (memory, -1 if state is None else state[1])
+
+    def turned(self, state, rotation, camera):
+        return state
+
+    def turned_memory(self, memory, rotation, camera):
+        return memory
+
+
+@dataclass
+class FakeSingle:
+    engines: FakeEngines
+
+    def run(self, image):
+        return _map(self.engines._number("single", image))
+
+
+@pytest.fixture
+def make_engines():
+    return FakeEngines

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from asyncmde_sim.depth.fast_path import FastPath
 from asyncmde_sim.depth.memory import MemoryState
-from asyncmde_sim.runtime.concurrent_source import ConcurrentSource, TimedRun
+from asyncmde_sim.runtime.concurrent_source import ConcurrentSource, Listener, TimedRun
 from asyncmde_sim.runtime.engines import Engines, load_engines
 from asyncmde_sim.runtime.latency import LatencyDistribution, LatencyProfile
 from asyncmde_sim.runtime.schedule import PathName
@@ -252,11 +252,12 @@ def beside(engines: Engines, images: Sequence[NDArray[np.uint8]], budget_s: floa
     runs: list[TimedRun] = []
     done = threading.Event()
 
-    def note(run: TimedRun) -> None:
-        runs.append(run)
-        done.set()
+    class Notes(Listener):
+        def ran(self, run: TimedRun) -> None:
+            runs.append(run)
+            done.set()
 
-    with ConcurrentSource(engines, on_run=note) as source:
+    with ConcurrentSource(engines, listener=Notes()) as source:
         source.reset()
         start = time.monotonic_ns()
         index = 0

@@ -23,11 +23,14 @@ from asyncmde_sim.evaluation.output import (
     weights_record,
     write_results,
 )
+from asyncmde_sim.evaluation.remote_log import RemoteLog
 from asyncmde_sim.evaluation.rerun_log import RerunLog, check_rerun
 from asyncmde_sim.evaluation.rollout import Results, Rollout, Watcher, prepare, run
 from asyncmde_sim.evaluation.video import VideoLog
 
 VIDEO_EPISODES = 3
+LOST = 1
+"""Exit code when a remote device has gone for good."""
 
 DESCRIPTION = """Fly or drive episodes with the depth that a device would have delivered in time.
 
@@ -45,7 +48,10 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for a refusal, 130 after Ctrl-C."""
+    """Run the command line and return its exit code.
+
+    That is 0, 2 for a refusal, 130 after Ctrl-C, 1 when a remote device has gone for good.
+    """
     try:
         config = parse(RolloutConfig, DESCRIPTION, arguments)
         check_folder(config.out_dir, config.overwrite)
@@ -69,26 +75,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(config: RolloutConfig, rollout: Rollout) -> int:
     folder, results = config.out_dir, Results()
     summary: dict[str, Any] | None = None
+    remote: RemoteLog | None = None
+    lost: str | None = None
+    told: list[str] = []
     with _stop_signals() as stops:
         try:
+            remote = RemoteLog(rollout.source, config.depth, folder)
             watchers = _watchers(config, rollout)
             run(rollout, config.episodes, config.seed, results, watchers, lambda: bool(stops))
         except KeyboardInterrupt:
             pass  # the second signal: the episode is given up at once
+        except ConnectionError as error:
+            lost = sentence(error)
         finally:
             rollout.env.close()
+            told = [] if remote is None else remote.finish()
             if results.episode_rows:
                 summary = write_results(results, folder)
             else:
                 discard_folder(folder)
     if summary is not None:
         Console().print(summary_table(config, summary))
+        for line in told:
+            print(line)
         print(f"Results: {folder}")
-    if not stops:
+    if not stops and lost is None:
         return 0
     ended = f"{len(results.episode_rows)} of {config.episodes} episodes had ended"
-    print(f"Interrupted: {ended}{'' if summary else ', nothing was written'}.", file=sys.stderr)
-    return 128 + stops[0]
+    print(f"{lost or 'Interrupted'}: {ended}{'' if summary else ', nothing was written'}.", file=sys.stderr)
+    return 128 + stops[0] if stops else LOST
 
 
 def _watchers(config: RolloutConfig, rollout: Rollout) -> list[Watcher]:

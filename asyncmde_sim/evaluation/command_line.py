@@ -28,12 +28,17 @@ def parse(
         ValueError: The dataclass refuses a value.
     """
 
+    return tyro.cli(errors_through(options), args=arguments, description=description)
+
+
+def errors_through(options: Callable[..., Options]) -> Callable[..., Options]:
+    """A dataclass as a function: tyro lets its errors through instead of drawing a box around them."""
+
     @functools.wraps(options)
     def make(*args: Any, **kwargs: Any) -> Options:
-        # A function instead of the class: tyro lets its errors through instead of drawing a box around them.
         return options(*args, **kwargs)
 
-    return tyro.cli(make, args=arguments, description=description)
+    return make
 
 
 def run_command(

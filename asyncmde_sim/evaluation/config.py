@@ -8,8 +8,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from asyncmde_sim.envs.registration import check_environment
+from asyncmde_sim.runtime.registry import is_remote
+
+
+def charged_device(depth: str, device: str | None) -> str:
+    """Whose latencies to charge: by default an Orin's, or those that a remote device measures."""
+    return device or ("measured" if is_remote(depth) else "orin-trt")
 
 
 @dataclass(frozen=True)
@@ -20,10 +27,11 @@ class RolloutConfig:
         env: Environment: IndoorStatic-v0, IndoorDynamic-v0, IndoorExplore-v0 or ExtremeMotion-v0.
         depth: Depth source: oracle (true depth), foundation (slow path alone), fast (fast path alone),
             async (both, joined by the memory: the paper's system), async-odometry (the same, which knows how
-            the camera has moved), async-catch-up (frames replayed into a refresh when it lands) or blind
-            (none).
+            the camera has moved), async-catch-up (frames replayed into a refresh when it lands), blind
+            (none), or the address of a device that serves depth, hil://HOST:PORT (see scripts/hil.py).
         device: Whose latencies to charge: a built-in profile (ideal, rtx4090, orin-trt, orin-torch,
-            orin-torch-contended) or a JSON file.
+            orin-torch-contended), a JSON file, or the trace.parquet of a rollout on a device. By default
+            orin-trt, and with a device's address what it measures itself.
         refresh: When the slow path starts again: free (as soon as it is done), every-N frames, or turned-D:
             when the camera has turned by D degrees.
         latency_ms: Constant latency added to every estimate, milliseconds.
@@ -31,6 +39,8 @@ class RolloutConfig:
         engine: What runs the networks: torch, or from files of scripts/export.py onnx-int8, onnx-fp32 or
             onnx-fp16; on a GPU tensorrt-fp16, or one of the others with @cuda. By default onnx-int8 if the
             weights come with its files, as the shipped ones do, else torch.
+        clock: simulated, or wall: simulated time passes as the host's (async or a device's address; a slow
+            simulation is told of). With a device's address, simulated waits for each of its answers.
         align: What brings the depth of a relative model to metres (with --depth foundation alone): floor (the
             camera's height over the floor), ranges (a few range readings) or odometry.
         agent: Who steers: avoid (goes for the goal on what it sees), plan (on a map that it builds), explore
@@ -54,11 +64,12 @@ class RolloutConfig:
 
     env: str = "ExtremeMotion-v0"
     depth: str = "async-odometry"
-    device: str = "orin-trt"
+    device: str | None = None
     refresh: str = "free"
     latency_ms: float = 0.0
     weights: str | None = None
     engine: str | None = None
+    clock: str = "simulated"
     align: str | None = None
     agent: str | None = None
     scene: str | None = None
@@ -88,12 +99,20 @@ class RolloutConfig:
             raise ValueError(f"max_speed is {self.max_speed} m/s, but it must be finite and positive")
 
     @property
+    def charged(self) -> str:
+        """Whose latencies are charged."""
+        if self.clock == "wall" and self.device is None and not is_remote(self.depth):
+            return "ideal"
+        return charged_device(self.depth, self.device)
+
+    @property
     def out_dir(self) -> Path:
         """Folder of the results."""
         if self.out is not None:
             return self.out
-        device = re.sub(r"[^\w.-]+", "-", Path(self.device).stem)
-        return Path("runs") / f"{self.env}-{self.depth}-{device}-seed{self.seed}"
+        depth = urlsplit(self.depth).netloc if is_remote(self.depth) else self.depth
+        names = (re.sub(r"[^\w.-]+", "-", name) for name in (depth, Path(self.charged).stem))
+        return Path("runs") / "-".join((self.env, *names, f"seed{self.seed}"))
 
     def environment_options(self) -> dict[str, Any]:
         """Keyword arguments of ``gymnasium.make``, without the camera."""
@@ -101,7 +120,8 @@ class RolloutConfig:
             "scene": self.scene,
             "split": self.split,
             "depth": self.depth,
-            "device": self.device,
+            "device": self.charged,
+            "clock": self.clock,
             "refresh": self.refresh,
             "latency_ms": self.latency_ms,
             "weights": self.weights,
@@ -115,4 +135,4 @@ class RolloutConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Every field as JSON takes it, ``out`` resolved."""
-        return {**dataclasses.asdict(self), "out": str(self.out_dir)}
+        return {**dataclasses.asdict(self), "device": self.charged, "out": str(self.out_dir)}

@@ -79,7 +79,7 @@ class Progress:
 
 def summary_table(config: RolloutConfig, summary: Mapping[str, Any]) -> Table:
     """The table at the end; it fits 80 columns."""
-    title = f"{config.env}: {config.depth} depth on {config.device}, agent {config.agent}"
+    title = f"{config.env}: {config.depth} depth on {config.charged}, agent {config.agent}"
     table = Table(title=title, title_style="bold", show_header=False, min_width=60)
     table.add_column(style="cyan")
     table.add_column()

@@ -16,6 +16,7 @@ from asyncmde_sim.evaluation.records import write_json, write_table
 from asyncmde_sim.evaluation.rollout import Results
 from asyncmde_sim.runtime.engines import default_engine
 from asyncmde_sim.runtime.engines.spec import parse_engine
+from asyncmde_sim.runtime.registry import is_remote
 
 FORMAT = "asyncmde-sim rollout"
 FILES = (
@@ -25,6 +26,8 @@ FILES = (
     "summary.json",
     "video.mp4",
     "recording.rrd",
+    "trace.parquet",
+    "remote.json",
 )
 
 
@@ -63,8 +66,9 @@ def open_folder(folder: Path, config: dict[str, Any]) -> None:
 
 
 def discard_folder(folder: Path) -> None:
-    """Take back ``open_folder``: remove ``config.json``, and the folder if it is empty then."""
-    (folder / "config.json").unlink(missing_ok=True)
+    """Take back ``open_folder``: remove its files, and the folder if it is empty then."""
+    for name in ("config.json", "trace.parquet", "remote.json"):
+        (folder / name).unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
 
@@ -96,14 +100,14 @@ def describe(config: RolloutConfig, robot: Any, weights: dict[str, Any] | None) 
 
 
 def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
-    """Name, engine and files (SHA-256) of the weights a source uses; None for a source without networks.
+    """Name, engine and files (SHA-256) of the weights a source uses; None for one without networks here.
 
     Only ``foundation`` may use weights that are not ours: a model of the transformers library.
 
     Raises:
         FileNotFoundError: There are no such weights.
     """
-    if config.depth in ("oracle", "blind"):
+    if config.depth in ("oracle", "blind") or is_remote(config.depth):
         return None
     stand_in = config.weights == RELATIVE_STAND_IN
     ours = stand_in or config.weights is None or is_ours(config.weights)

@@ -21,6 +21,7 @@ from asyncmde_sim.evaluation.records import (
     step_row,
     summarise,
 )
+from asyncmde_sim.runtime.types import DepthSource
 from asyncmde_sim.scenes.camera import Camera
 
 Observation = dict[str, Any]
@@ -62,6 +63,12 @@ class Rollout:
     agent_name: str
     agent: Agent
     first: tuple[Observation, Info]
+
+    @property
+    def source(self) -> DepthSource:
+        """The depth source."""
+        source: DepthSource = self.env.get_wrapper_attr("source")
+        return source
 
 
 @dataclass

@@ -19,6 +19,7 @@ from asyncmde_sim.metrics.statistics import paired_bootstrap
 from asyncmde_sim.recordings.frames import Frame as CameraFrame
 from asyncmde_sim.recordings.frames import frames_along
 from asyncmde_sim.runtime import make_source
+from asyncmde_sim.runtime.sources import close_source
 from asyncmde_sim.runtime.types import DepthSource, Frame, View
 
 
@@ -117,16 +118,14 @@ def score_trajectory(
     camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
     frames = list(frames_along(env, motion, seed, most))
     focal = camera.focal_px / camera.width
-    return [
-        stream(
-            frames,
-            make_source(s.depth, s.device, s.refresh, weights=weights, focal=focal),
-            camera.pinhole,
-            camera.max_range_m,
-            seed,
-        )
-        for s in setups
-    ]
+    scores = []
+    for setup in setups:
+        source = make_source(setup.depth, setup.device, setup.refresh, weights=weights, focal=focal)
+        try:
+            scores.append(stream(frames, source, camera.pinhole, camera.max_range_m, seed))
+        finally:
+            close_source(source)
+    return scores
 
 
 def summarise(scores: Mapping[str, Sequence[StreamScores]], reference: str) -> dict[str, dict[str, object]]:

@@ -6,11 +6,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from asyncmde_sim.runtime.engines import Engines
+from asyncmde_sim.runtime.engines import FastEngine, SlowEngine
 from asyncmde_sim.runtime.schedule import PathName
 from asyncmde_sim.runtime.types import Estimate, Frame, SourceCounts
+
+
+class BothPaths(Protocol):
+    """The engines of both paths."""
+
+    @property
+    def slow(self) -> SlowEngine: ...
+
+    @property
+    def fast(self) -> FastEngine: ...
 
 
 class TimedRun(NamedTuple):
@@ -18,21 +28,52 @@ class TimedRun(NamedTuple):
 
     Args:
         path: Which.
+        frame: What it ran on.
         start_ns: Start.
         end_ns: End.
         contended: Whether the other path was running at the start.
     """
 
     path: PathName
+    frame: Frame
     start_ns: int
     end_ns: int
     contended: bool
 
 
+class Answered(NamedTuple):
+    """What a run of the fast path gave.
+
+    Args:
+        run: The run.
+        estimate: Its estimate.
+        refresh: The slow path's run behind the memory that it read.
+    """
+
+    run: TimedRun
+    estimate: Estimate
+    refresh: TimedRun
+
+
+class Listener:
+    """Told what happens, in the thread in which it happens; does nothing by itself."""
+
+    def ran(self, run: TimedRun) -> None:
+        """A run has ended well."""
+
+    def answered(self, answer: Answered) -> None:
+        """A run of the fast path has given an estimate; told after ``ran``."""
+
+    def dropped(self, frame: Frame) -> None:
+        """A frame will never have an estimate: a newer one came first, or there was no memory yet."""
+
+    def failed(self, error: BaseException) -> None:
+        """A run has raised; nothing more will happen until a reset."""
+
+
 class _Refresh(NamedTuple):
     memory: Any
-    capture_ns: int
-    landed_ns: int
+    run: TimedRun
 
 
 class _Slot:
@@ -44,24 +85,31 @@ class _Slot:
         self._closed = False
         self.seen = self.dropped = 0
 
-    def put(self, frame: Frame) -> None:
+    def put(self, frame: Frame) -> Frame | None:
+        """Replace the frame; the one that never was taken, if there is one."""
         with self._changed:
             self.seen += 1
             self.dropped += self._frame is not None
-            self._frame = frame
+            replaced, self._frame = self._frame, frame
             self._changed.notify()
+            return replaced
 
     def take(self) -> Frame | None:
         """Wait for a frame; None when the slot is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._frame is not None)
+            if self._closed:
+                return None
             frame, self._frame = self._frame, None
-            return None if self._closed else frame
+            return frame
 
-    def close(self) -> None:
+    def close(self) -> Frame | None:
+        """Let go of whoever waits; the frame that never was taken, if there is one."""
         with self._changed:
             self._closed = True
             self._changed.notify()
+            left, self._frame = self._frame, None
+            return left
 
 
 class ConcurrentSource:
@@ -77,16 +125,17 @@ class ConcurrentSource:
     Args:
         engines: The networks; ``slow`` and ``fast`` must be able to run at the same time.
         clock: Present time in ns, by the clock that also gives the frames' capture times.
-        on_run: Told of every run when its result is there, in the thread of its path.
+        listener: Told of all that happens. Every frame offered is answered or dropped in the end, unless a
+            path fails.
     """
 
     def __init__(
         self,
-        engines: Engines,
+        engines: BothPaths,
         clock: Callable[[], int] = time.monotonic_ns,
-        on_run: Callable[[TimedRun], None] = lambda run: None,
+        listener: Listener | None = None,
     ) -> None:
-        self._engines, self._clock, self._on_run = engines, clock, on_run
+        self._engines, self._clock, self._listener = engines, clock, listener or Listener()
         self._threads: list[threading.Thread] = []
         self._begin()
 
@@ -115,8 +164,10 @@ class ConcurrentSource:
             RuntimeError: A path has failed; its own error is the cause.
         """
         self._raise_if_failed()
-        for slot in self._slots.values():
-            slot.put(frame)
+        self._slots["slow"].put(frame)
+        replaced = self._slots["fast"].put(frame)
+        if replaced is not None:
+            self._listener.dropped(replaced)
 
     def newest(self, now_ns: int) -> Estimate | None:
         """The newest estimate that is there, whatever ``now_ns`` is.
@@ -137,8 +188,10 @@ class ConcurrentSource:
 
     def close(self) -> None:
         """End both threads; what runs is waited for."""
-        for slot in self._slots.values():
-            slot.close()
+        self._slots["slow"].close()
+        left = self._slots["fast"].close()
+        if left is not None:
+            self._listener.dropped(left)
         for thread in self._threads:
             thread.join()
         self._threads = []
@@ -158,35 +211,40 @@ class ConcurrentSource:
             loop()
         except BaseException as error:
             self._error = error
+            self._listener.failed(error)
 
-    def _timed(self, path: PathName, run: Callable[..., Any], *arguments: Any) -> tuple[Any, TimedRun]:
+    def _timed(
+        self, path: PathName, frame: Frame, run: Callable[..., Any], *arguments: Any
+    ) -> tuple[Any, TimedRun]:
         contended = self._running["fast" if path == "slow" else "slow"]
         self._started[path] += 1
         self._running[path] = True
         start = self._clock()
         try:
-            result = run(*arguments)
+            result = run(frame.image, *arguments)
         finally:
             self._running[path] = False
-        return result, TimedRun(path, start, self._clock(), contended)
+        return result, TimedRun(path, frame, start, self._clock(), contended)
 
     def _slow_loop(self) -> None:
         while (frame := self._slots["slow"].take()) is not None:
-            memory, run = self._timed("slow", self._engines.slow.memory, frame.image)
-            self._landing.append(_Refresh(memory, frame.time_ns, run.end_ns))
-            self._on_run(run)
+            memory, run = self._timed("slow", frame, self._engines.slow.memory)
+            self._landing.append(_Refresh(memory, run))
+            self._listener.ran(run)
 
     def _fast_loop(self) -> None:
         fast, state, refresh = self._engines.fast, None, None
         while (frame := self._slots["fast"].take()) is not None:
             if self._landing:
-                refresh = self._landing.pop()
-                state = fast.refreshed(state, refresh.memory)
+                memory, refresh = self._landing.pop()
+                state = fast.refreshed(state, memory)
             if refresh is None:  # there is no memory yet
                 self._slots["fast"].dropped += 1
+                self._listener.dropped(frame)
                 continue
-            (depth, state, trust), run = self._timed("fast", fast.run, frame.image, state)
+            (depth, state, trust), run = self._timed("fast", frame, fast.run, state)
             self._newest = Estimate(
-                depth, frame.time_ns, run.end_ns, refresh.capture_ns, refresh.landed_ns, trust
+                depth, frame.time_ns, run.end_ns, refresh.frame.time_ns, refresh.end_ns, trust
             )
-            self._on_run(run)
+            self._listener.ran(run)
+            self._listener.answered(Answered(run, self._newest, refresh))

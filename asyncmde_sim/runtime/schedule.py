@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -98,13 +98,37 @@ class FrameQueue:
         return self._frames.popleft()
 
 
+class Durations(Protocol):
+    """How long runs take."""
+
+    def of(self, path: PathName, frame: Frame, contended: bool) -> int:
+        """The duration, ns, of a run that starts now; ``contended`` if the other path is running."""
+        ...
+
+
+class DrawnDurations:
+    """Durations drawn from a profile. Each path draws from its own generator.
+
+    Args:
+        profile: Latencies.
+        seed: Draws them.
+    """
+
+    def __init__(self, profile: LatencyProfile, seed: int) -> None:
+        self._profile = profile
+        self._rngs = {name: np.random.default_rng([seed, index]) for index, name in enumerate(_PATHS)}
+
+    def of(self, path: PathName, frame: Frame, contended: bool) -> int:
+        """One of the observed durations."""
+        return self._profile.latency(path, contended).draw(self._rngs[path])
+
+
 class _Path:
     """One path's run in flight, its single waiting frame and its counts."""
 
-    def __init__(self, name: PathName, profile: LatencyProfile, rng: np.random.Generator) -> None:
+    def __init__(self, name: PathName, durations: Durations) -> None:
         self.name: PathName = name
-        self._profile = profile
-        self._rng = rng
+        self._durations = durations
         self.running: Run | None = None
         self.waiting: Frame | None = None
         self.seen = self.used = self.dropped = 0
@@ -116,7 +140,7 @@ class _Path:
 
     def start(self, now_ns: int, contended: bool) -> Run:
         assert self.waiting is not None and self.running is None
-        latency_ns = self._profile.latency(self.name, contended).draw(self._rng)
+        latency_ns = self._durations.of(self.name, self.waiting, contended)
         self.running = Run(self.name, self.waiting, now_ns, now_ns + latency_ns)
         self.waiting = None
         self.used += 1
@@ -144,29 +168,28 @@ class Schedule:
     zero latency each frame is refreshed first and then seen by the fast path. With both paths, the fast path
     waits for the first landing: it has no memory before.
 
-    A run's latency is drawn at its start, from the contended distribution if the other path is running then.
-    Each path draws from its own generator.
+    A run's latency is asked for at its start, contended if the other path is running then.
 
     Args:
-        profile: Latencies.
+        durations: Latencies: a profile to draw from, or anything that says how long each run takes.
         policy: When the slow path starts; only asked if it is among the paths.
         paths: Which paths run.
-        seed: Draws the latencies.
+        seed: Draws the latencies of a profile.
     """
 
     def __init__(
         self,
-        profile: LatencyProfile,
+        durations: LatencyProfile | Durations,
         policy: RefreshPolicy | None = None,
         paths: Sequence[PathName] = _PATHS,
         seed: int = 0,
     ) -> None:
+        if isinstance(durations, LatencyProfile):
+            durations = DrawnDurations(durations, seed)
         self._policy = policy or FreeRunning()
         self._queue = FrameQueue()
         self._paths: dict[PathName, _Path] = {
-            name: _Path(name, profile, np.random.default_rng([seed, index]))
-            for index, name in enumerate(_PATHS)
-            if name in paths
+            name: _Path(name, durations) for name in _PATHS if name in paths
         }
         self._needs_memory = len(self._paths) == 2
         self._newest_index = -1

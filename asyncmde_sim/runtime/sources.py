@@ -5,21 +5,25 @@ All of them live in simulated time alone: how long the host computes, and when, 
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncmde_sim.runtime.alignment import Alignment
 from asyncmde_sim.runtime.engines import Engines, ModelEngines, RelativeEngine, SingleEngine, SlowEngine
 from asyncmde_sim.runtime.lane import Done, Lane
 from asyncmde_sim.runtime.latency import LatencyProfile
 from asyncmde_sim.runtime.refresh import RefreshPolicy
+from asyncmde_sim.runtime.replay import Timing, start_timeline
 from asyncmde_sim.runtime.reprojection import combine, reproject
 from asyncmde_sim.runtime.schedule import FrameQueue, PathName, Run, Schedule
 from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, SourceCounts, View
+
+if TYPE_CHECKING:
+    from asyncmde_sim.runtime.alignment import Alignment
 
 
 class EpisodeSeeds:
@@ -37,7 +41,27 @@ class EpisodeSeeds:
 
 def finished(state: dict[str, Any]) -> dict[str, Any]:
     """A source's attributes with every future's result there, so that they can be pickled."""
-    return {k: Done(v.result()) if isinstance(v, Future) else v for k, v in state.items()}
+
+    def done(value: Any) -> Any:
+        if isinstance(value, deque):
+            return deque(map(done, value))
+        return Done(value.result()) if isinstance(value, Future) else value
+
+    return {name: done(value) for name, value in state.items()}
+
+
+def inner_source(source: DepthSource) -> DepthSource:
+    """What is behind a source that only delays or paces another one."""
+    while (inner := getattr(source, "source", None)) is not None:
+        source = inner
+    return source
+
+
+def close_source(source: DepthSource) -> None:
+    """End a source that has threads or a device; any other has nothing to end."""
+    close = getattr(inner_source(source), "close", None)
+    if close is not None:
+        close()
 
 
 class OracleSource:
@@ -231,25 +255,25 @@ class AsyncSource:
 
     Args:
         engines: The networks.
-        profile: Latencies.
-        policy: When the slow path starts.
+        timing: Latencies, or a trace of what happened.
+        policy: When the slow path starts; a trace says so itself.
     """
 
-    def __init__(self, engines: Engines, profile: LatencyProfile, policy: RefreshPolicy) -> None:
+    def __init__(self, engines: Engines, timing: Timing, policy: RefreshPolicy) -> None:
         self._engines = engines
-        self._profile = profile
+        self._timing = timing
         self._policy = policy
         self._slow_lane, self._fast_lane = Lane(), Lane()
         self._seeds = EpisodeSeeds()
         self._start_episode(None)
 
     def _start_episode(self, seed: int | None) -> None:
-        self._schedule = Schedule(self._profile, self._policy, seed=self._seeds.next(seed))
+        self._schedule = start_timeline(self._timing, self._policy, self._seeds.next(seed))
         self._state: Any = None
         self._refresh: Run | None = None
         self._slow: Future[Any] | None = None
         self._landing: Future[None] | None = None
-        self._in_flight: Future[Estimate] | None = None
+        self._in_flight: deque[Future[Estimate]] = deque()
         self._newest: Future[Estimate] | None = None
 
     def reset(self, seed: int | None = None) -> None:
@@ -271,9 +295,9 @@ class AsyncSource:
             elif run.path == "slow":
                 self._landing = self._fast_lane.submit(self._refreshed_by, run, self._slow)
             elif event.kind == "start":
-                self._in_flight = self._fast_lane.submit(self._fast_after, self._landing, run)
+                self._in_flight.append(self._fast_lane.submit(self._fast_after, self._landing, run))
             else:
-                self._newest = self._in_flight
+                self._newest = self._in_flight.popleft()
         return None if self._newest is None else self._newest.result()
 
     def _run_slow(self, run: Run) -> Any:
@@ -356,8 +380,8 @@ class AsyncOdometrySource(AsyncSource):
 
     Args:
         engines: The networks.
-        profile: Latencies.
-        policy: When the slow path starts.
+        timing: Latencies, or a trace of what happened.
+        policy: When the slow path starts; a trace says so itself.
         turn: Whether the memory is turned.
         carry: Whether the depth is carried.
     """
@@ -365,12 +389,12 @@ class AsyncOdometrySource(AsyncSource):
     def __init__(
         self,
         engines: Engines,
-        profile: LatencyProfile,
+        timing: Timing,
         policy: RefreshPolicy,
         turn: bool = True,
         carry: bool = True,
     ) -> None:
-        super().__init__(engines, profile, policy)
+        super().__init__(engines, timing, policy)
         self._turn, self._carry = turn, carry
 
     def _start_episode(self, seed: int | None) -> None:
@@ -434,6 +458,11 @@ class DelayedSource:
             raise ValueError(f"latency_ns is {latency_ns}, but a delay is 0 ns or more")
         self._source = source
         self._latency_ns = latency_ns
+
+    @property
+    def source(self) -> DepthSource:
+        """The source."""
+        return self._source
 
     def reset(self, seed: int | None = None) -> None:
         """Forget everything."""

@@ -145,6 +145,21 @@ def test_it_hovers_without_an_estimate_and_after_a_reset():
     np.testing.assert_array_equal(agent.act(observe(quad, goal, 0, None, 0.0)), np.zeros(4))
 
 
+def test_it_stops_on_stale_depth_and_goes_on_with_newer():
+    world, agent, quad, goal = Pillars(), FlightAvoidAgent(ROBOT), Quadrotor(), np.array((60.0, 0.0, 0.0))
+    speeds = []
+    for step in range(round(6 / DT)):
+        time_s = step * DT
+        gone_s = min(max(time_s - 1.5, 0.0), 3.0) if time_s < 4.5 else 0.0
+        if gone_s == 0.0:
+            depth = world.depth(quad.motion.pose @ MOUNT)
+        action = agent.act(observe(quad, goal, step, depth, gone_s))
+        quad.step((*(action[:3] * ROBOT.max_speed_mps), action[3] * ROBOT.max_yaw_rate_radps), DT)
+        speeds.append(float(np.linalg.norm(quad.velocity)))
+    at = [speeds[round(t / DT) - 1] for t in (1.5, 4.5, 6.0)]
+    assert at[0] > 1.0 and at[1] < 0.1 and at[2] > 1.0
+
+
 def test_it_repeats_itself():
     assert fly(PILLARS, seconds=2.0) == fly(PILLARS, seconds=2.0)
 

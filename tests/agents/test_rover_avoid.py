@@ -10,7 +10,7 @@ import pytest
 
 import asyncmde_sim
 from asyncmde_sim.agents import AGENTS, make_agent
-from asyncmde_sim.agents.base import PoseHistory, depth_points, odometry_pose
+from asyncmde_sim.agents.base import STALE_S, PoseHistory, depth_points, odometry_pose
 from asyncmde_sim.agents.grid import CELL_M, RANGE_M, OccupancyGrid
 from asyncmde_sim.agents.route import bearing_aside, plan_route
 from asyncmde_sim.envs.robots import make_quad, make_rover
@@ -252,3 +252,16 @@ def test_agents_are_made_by_name_for_each_robot():
 
 def test_the_grids_range_is_within_a_pixel_per_cell():
     assert RANGE_M / make_rover().camera.focal_px < CELL_M
+
+
+def test_it_slows_as_depth_grows_old_then_stops_and_goes_on_with_newer_depth():
+    agent, speeds = make_agent("avoid", ROVER), []
+    for age_s in (0.0, 0.3, 0.6, 0.9, STALE_S + 0.05, 2.0, 0.0):
+        agent.reset()
+        agent.act(observe(np.eye(4), box_depth(2.0), 0.0))
+        speeds.append(float(agent.act(observe(np.eye(4), box_depth(2.0), 0.1 + age_s, age_s, speed=0.5))[0]))
+    assert speeds[0] > 0 and speeds == [*sorted(speeds[:-1], reverse=True), speeds[-1]]
+    assert speeds[4:] == [0.0, 0.0, speeds[0]]
+    agent.reset()
+    turned = agent.act(observe(np.eye(4), box_depth(2.0), 9.0, 3.0, goal=(0.0, 5.0, 0.0)))
+    assert turned.tolist() == [0.0, 0.0]

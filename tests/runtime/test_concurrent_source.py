@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asyncmde_sim.runtime import Frame
-from asyncmde_sim.runtime.concurrent_source import ConcurrentSource
+from asyncmde_sim.runtime.concurrent_source import ConcurrentSource, Listener
 
 PATIENCE_S = 30
 
@@ -65,13 +65,32 @@ class Gated:
         return Fast()
 
 
+class Notes(Listener):
+    """What a source told."""
+
+    def __init__(self):
+        self.runs, self.answers, self.drops, self.errors = [], [], [], []
+
+    def ran(self, run):
+        self.runs.append(run)
+
+    def answered(self, answer):
+        self.answers.append(answer)
+
+    def dropped(self, frame):
+        self.drops.append(frame.time_ns)
+
+    def failed(self, error):
+        self.errors.append(error)
+
+
 class Session:
     """A source over gated engines, started, with a memory of frame 0 that no fast run has seen yet."""
 
     def __init__(self, engines):
         self.engines = Gated(engines)
-        self.runs = []
-        self.source = ConcurrentSource(self.engines, on_run=self.runs.append)
+        self.notes = Notes()
+        self.source = ConcurrentSource(self.engines, listener=self.notes)
 
     def __enter__(self):
         self.source.reset()
@@ -87,7 +106,7 @@ class Session:
         self.source.close()
 
     def await_runs(self, path, count):
-        until(lambda: sum(run.path == path for run in self.runs) == count)
+        until(lambda: sum(run.path == path for run in self.notes.runs) == count)
 
     def await_begun(self, path, numbers):
         until(lambda: self.engines.begun[path] == numbers)
@@ -107,7 +126,7 @@ def test_the_fast_path_goes_on_while_the_slow_path_runs(session):
         assert session.source.newest(0).capture_ns == number
         assert session.source.newest(0).memory_capture_ns == 0
     until(lambda: len(session.engines.begun["slow"]) == 2)
-    assert session.source.counts.slow_runs == 2 and sum(r.path == "slow" for r in session.runs) == 1
+    assert session.source.counts.slow_runs == 2 and sum(r.path == "slow" for r in session.notes.runs) == 1
 
 
 def test_the_newest_frame_wins_and_the_counts_add_up(session):
@@ -176,8 +195,9 @@ def test_what_a_path_raises_reaches_the_caller(path, make_engines, monkeypatch):
 
 
 def test_runs_are_told_with_their_times(make_engines):
-    runs = []
-    with ConcurrentSource(make_engines(sleep_s=0.001), on_run=runs.append) as source:
+    notes = Notes()
+    runs = notes.runs
+    with ConcurrentSource(make_engines(sleep_s=0.001), listener=notes) as source:
         source.reset()
         for number in range(50):
             source.offer(frame(number))
@@ -185,3 +205,30 @@ def test_runs_are_told_with_their_times(make_engines):
         until(lambda: {r.path for r in runs} == {"slow", "fast"})
     assert all(run.end_ns >= run.start_ns for run in runs)
     assert source.counts.fast_runs == sum(run.path == "fast" for run in runs)
+
+
+def test_every_frame_is_answered_or_dropped_and_told_once(make_engines):
+    notes = Notes()
+    with ConcurrentSource(make_engines(sleep_s=0.001), listener=notes) as source:
+        source.reset()
+        for number in range(100):
+            source.offer(frame(number))
+            time.sleep(0.0004)
+    ended = [answer.run.frame.time_ns for answer in notes.answers] + notes.drops
+    assert sorted(ended) == list(range(100))
+    assert all(a.refresh.end_ns <= a.run.start_ns for a in notes.answers)
+    assert all(a.estimate.memory_capture_ns == a.refresh.frame.time_ns for a in notes.answers)
+
+
+def test_a_failure_is_told_at_once(make_engines, monkeypatch):
+    notes, engines = Notes(), make_engines()
+    error = MemoryError("no more memory")
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(type(engines.slow), "memory", fail)
+    with ConcurrentSource(engines, listener=notes) as source:
+        source.reset()
+        source.offer(frame(1))
+        until(lambda: notes.errors == [error])

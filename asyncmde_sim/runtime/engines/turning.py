@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from asyncmde_sim.intrinsics import Intrinsics
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 FloatArray = NDArray[np.float32]
 MIN_FORWARD = 1e-3
@@ -55,6 +59,8 @@ class TurnedGrid:
 
 def _bilinear(column: NDArray[np.float64], row: NDArray[np.float64], size: tuple[int, int]) -> csr_array:
     """(cells, cells) weights of the cells around each place."""
+    from scipy.sparse import csr_array  # a device that turns nothing needs no scipy
+
     height, width = size
     left, top = np.floor(column).astype(int), np.floor(row).astype(int)
     across, along = column - left, row - top
