@@ -77,6 +77,11 @@ class SceneBackend(Protocol):
         """Height of the floor in the world, metres."""
         ...
 
+    @property
+    def planner(self) -> SceneBackend:
+        """What plans routes of moving objects: alike for every renderer, so that a seed means the same."""
+        ...
+
     def render(
         self,
         camera: Camera,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 SUFFIXES = (".glb", ".ply", ".obj")
 
-_Z_UP_FROM_Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+Z_UP_FROM_Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def load_mesh(path: str | Path) -> SurfaceMesh:
     except Exception as error:
         raise ValueError(f"{path}: cannot be read as a mesh ({error}): export it again") from error
     if path.suffix.lower() == ".glb":
-        loaded.apply_transform(_Z_UP_FROM_Y_UP)
+        loaded.apply_transform(Z_UP_FROM_Y_UP)
     try:
         return merge_meshes(
             [

@@ -25,8 +25,10 @@ from asyncmde_sim.evaluation.output import (
 from asyncmde_sim.evaluation.rerun_log import RerunLog, check_rerun
 from asyncmde_sim.evaluation.rollout import Results, Rollout, Watcher, prepare, run
 from asyncmde_sim.evaluation.video import VideoLog
+from asyncmde_sim.scenes.habitat.client import WorkerLostError
 
 VIDEO_EPISODES = 3
+FAILED = 1
 
 DESCRIPTION = """Fly or drive episodes with the depth that a device would have delivered in time.
 
@@ -44,7 +46,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for a refusal, 130 after Ctrl-C."""
+    """Run the command line and return a code: 0, 2 for a refusal, 1 if the renderer dies, 130 on Ctrl-C."""
     try:
         config = parse(RolloutConfig, DESCRIPTION, arguments)
         check_folder(config.out_dir, config.overwrite)
@@ -67,12 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(config: RolloutConfig, rollout: Rollout) -> int:
     folder, results = config.out_dir, Results()
     summary: dict[str, Any] | None = None
+    failure = ""
     with _stop_signals() as stops:
         try:
             watchers = _watchers(config, rollout)
             run(rollout, config.episodes, config.seed, results, watchers, lambda: bool(stops))
         except KeyboardInterrupt:
             pass  # the second signal: the episode is given up at once
+        except WorkerLostError as error:
+            failure = str(error)
         finally:
             rollout.env.close()
             if results.episode_rows:
@@ -82,8 +87,10 @@ def _run(config: RolloutConfig, rollout: Rollout) -> int:
     if summary is not None:
         Console().print(summary_table(config, summary))
         print(f"Results: {folder}")
+    for lost in (*results.lost, *filter(None, [failure])):
+        print(f"Lost: {lost}", file=sys.stderr)
     if not stops:
-        return 0
+        return FAILED if failure else 0
     ended = f"{len(results.episode_rows)} of {config.episodes} episodes had ended"
     print(f"Interrupted: {ended}{'' if summary else ', nothing was written'}.", file=sys.stderr)
     return 128 + stops[0]

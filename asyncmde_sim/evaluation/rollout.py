@@ -22,6 +22,7 @@ from asyncmde_sim.evaluation.records import (
     summarise,
 )
 from asyncmde_sim.scenes.camera import Camera
+from asyncmde_sim.scenes.habitat.client import WorkerLostError
 
 Observation = dict[str, Any]
 Info = dict[str, Any]
@@ -70,6 +71,8 @@ class Results:
     step_tables: list[pa.Table] = field(default_factory=list)
     steps_taken: int = 0
     stepping_s: float = 0.0
+    lost: list[str] = field(default_factory=list)
+    """What ended the episodes that the renderer's process did not survive."""
 
     @property
     def episodes(self) -> pa.Table:
@@ -88,12 +91,12 @@ class Results:
 
     def summary(self) -> dict[str, Any]:
         """See ``records.summarise``."""
-        return summarise(self.episodes, self.steps, self.steps_per_s)
+        return {**summarise(self.episodes, self.steps, self.steps_per_s), "episodes_lost": len(self.lost)}
 
 
-def resized_camera(env: str, image_size: tuple[int, int]) -> Camera:
+def resized_camera(env: str, image_size: tuple[int, int], backend: str = "raycast") -> Camera:
     """The camera that an environment's robot has, with images of another width and height."""
-    plain = gym.make(env, depth=None, disable_env_checker=True)
+    plain = gym.make(env, depth=None, backend=backend, disable_env_checker=True)
     camera = plain.unwrapped.robot.camera  # type: ignore[attr-defined]
     plain.close()
     width, height = image_size
@@ -109,7 +112,7 @@ def prepare(config: RolloutConfig) -> Rollout:
     """
     options = config.environment_options()
     if config.image_size is not None:
-        options["camera"] = resized_camera(config.env, config.image_size)
+        options["camera"] = resized_camera(config.env, config.image_size, config.backend)
     env = gym.make(config.env, disable_env_checker=True, **options)
     agent = make_agent(config.agent, env.unwrapped.robot)  # type: ignore[attr-defined]
     return Rollout(env, agent, env.reset(seed=config.seed))
@@ -132,14 +135,23 @@ def run(
         results: Filled with each episode as it ends.
         watchers: Are told of everything; ``close`` is called even after an error.
         should_stop: Asked after each step; when true, the episode is given up and nothing follows.
+
+    Raises:
+        WorkerLostError: The renderer's process died, and the environment may not start another one.
     """
+    restart = rollout.env.unwrapped.restart  # type: ignore[attr-defined]
     try:
         for episode in range(episodes):
-            fresh = rollout.env.reset(seed=seed + episode) if episode else rollout.first
-            if should_stop() or not _run_episode(
-                rollout, fresh, episode, seed + episode, results, watchers, should_stop
-            ):
-                return
+            try:
+                fresh = rollout.env.reset(seed=seed + episode) if episode else rollout.first
+                if should_stop() or not _run_episode(
+                    rollout, fresh, episode, seed + episode, results, watchers, should_stop
+                ):
+                    return
+            except WorkerLostError as error:
+                if not restart:
+                    raise
+                results.lost.append(f"episode {episode + 1}: {error}")
     finally:
         for watcher in watchers:
             watcher.close()
