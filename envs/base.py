@@ -125,7 +125,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
         drawn = scene_names(self.scene_kind, split, num_scenes, difficulty)
         self._scenes = drawn if scene is None else [scene]
         self._backend_name = backend
-        self.restart = restart
+        self._restart = restart
         self._odometry_noise = odometry_noise
         self._plan: EpisodePlan | None = None
         self._over = True
@@ -246,7 +246,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
     def close(self) -> None:
         """Release what renders for this environment alone; a reset makes it anew."""
         backend = self.__dict__.pop("backend", None)
-        if backend is not None and self._backend_name != "raycast":
+        if backend is not None:
             backend.close()
         self._over = True
 
@@ -267,7 +267,7 @@ class NavigationEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def _load(self) -> None:
         before: SceneBackend | None = self.__dict__.get("backend")
-        self.backend: SceneBackend = load_backend(self._scene, self._backend_name, before, self.restart)
+        self.backend: SceneBackend = load_backend(self._scene, self._backend_name, before, self._restart)
 
     def _clearance(self, states: Sequence[BodyState]) -> float:
         points = np.array([s.position for s in states])

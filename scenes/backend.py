@@ -125,5 +125,5 @@ class SceneBackend(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the scene."""
+        """Release what renders for the caller alone; the backend cannot be used any more."""
         ...

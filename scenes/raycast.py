@@ -281,12 +281,7 @@ class RaycastBackend:
         return self._spaces[body]
 
     def close(self) -> None:
-        """Forget what was computed for bodies; a later call computes it again.
-
-        ``load_backend`` shares scenes, so the mesh stays until nobody holds it.
-        """
-        self._spaces.clear()
-        self._distances.clear()
+        """Nothing: ``load_backend`` shares scenes, and their memory is free when nobody holds them."""
 
     def _cast_down(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.range_along(points, np.broadcast_to([0.0, 0.0, -1.0], points.shape))

@@ -56,11 +56,13 @@ class Rollout:
         env: Environment with the depth wrapper.
         agent: Who steers.
         first: Observation and info of the first episode's reset.
+        restart: Whether the environment goes on with the next episode when its renderer's process dies.
     """
 
     env: gym.Env[Any, Any]
     agent: Agent
     first: tuple[Observation, Info]
+    restart: bool = False
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Results:
     steps_taken: int = 0
     stepping_s: float = 0.0
     lost: list[str] = field(default_factory=list)
-    """What ended the episodes that the renderer's process did not survive."""
+    """What ended the episodes that the renderer's process did not survive; the tables leave them out."""
 
     @property
     def episodes(self) -> pa.Table:
@@ -91,7 +93,7 @@ class Results:
 
     def summary(self) -> dict[str, Any]:
         """See ``records.summarise``."""
-        return {**summarise(self.episodes, self.steps, self.steps_per_s), "episodes_lost": len(self.lost)}
+        return summarise(self.episodes, self.steps, self.steps_per_s)
 
 
 def resized_camera(env: str, image_size: tuple[int, int], backend: str = "raycast") -> Camera:
@@ -115,7 +117,7 @@ def prepare(config: RolloutConfig) -> Rollout:
         options["camera"] = resized_camera(config.env, config.image_size, config.backend)
     env = gym.make(config.env, disable_env_checker=True, **options)
     agent = make_agent(config.agent, env.unwrapped.robot)  # type: ignore[attr-defined]
-    return Rollout(env, agent, env.reset(seed=config.seed))
+    return Rollout(env, agent, env.reset(seed=config.seed), config.restart)
 
 
 def run(
@@ -139,7 +141,6 @@ def run(
     Raises:
         WorkerLostError: The renderer's process died, and the environment may not start another one.
     """
-    restart = rollout.env.unwrapped.restart  # type: ignore[attr-defined]
     try:
         for episode in range(episodes):
             try:
@@ -149,7 +150,7 @@ def run(
                 ):
                     return
             except WorkerLostError as error:
-                if not restart:
+                if not rollout.restart:
                     raise
                 results.lost.append(f"episode {episode + 1}: {error}")
     finally:

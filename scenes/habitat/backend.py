@@ -132,8 +132,17 @@ class HabitatBackend:
         rng: np.random.Generator | None = None,
     ) -> Rendering:
         """Render the camera moving by ``motion``, one sharp image for each instant of the exposure."""
-        check_camera(camera)
         check_noise(camera, rng)
+        rgba, depth = self.frames(camera)
+        self._request("render", **self.drawing(camera, motion, movers))
+        images = [unpack(image.view(np.uint32)[::-1, :, 0]) for image in rgba]
+        seen = depth[::-1].copy()
+        if seen.max() > camera.max_range_m:
+            seen[seen > camera.max_range_m] = 0
+        return Rendering(develop(images, camera, rng), seen)
+
+    def drawing(self, camera: Camera, motion: RigidMotion, movers: Sequence[Mover] = ()) -> dict[str, Any]:
+        """Arguments of the worker's ``render`` for one exposure."""
         instants = exposure_offsets(camera)
         count = len(instants)
         if count % 2 == 0:
@@ -141,7 +150,7 @@ class HabitatBackend:
         middle = count // 2 if count % 2 else count
         eyes = _FROM_Z_UP @ motion.poses_at(instants) @ _FROM_GL_CAMERA
         things = [_FROM_Z_UP @ m.motion.poses_at(instants) @ Z_UP_FROM_Y_UP for m in movers]
-        frames = [
+        frames: list[dict[str, Any]] = [
             {
                 "camera": eyes[i].tolist(),
                 "objects": [poses[i].tolist() for poses in things],
@@ -150,11 +159,29 @@ class HabitatBackend:
             }
             for i in range(len(instants))
         ]
-        rgba, depth = self._frames(camera, count)
-        self._request("render", files=[str(mover_file(m.kind)) for m in movers], frames=frames)
-        images = [unpack(image.view(np.uint32)[::-1, :, 0]) for image in rgba]
-        found = depth[::-1] * (depth[::-1] <= np.float32(camera.max_range_m))
-        return Rendering(develop(images, camera, rng), found)
+        return {"files": [str(mover_file(m.kind)) for m in movers], "frames": frames}
+
+    def frames(self, camera: Camera) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Shared memory for one exposure, see ``worker.frame_views``; the worker's camera is set up for it.
+
+        Raises:
+            ValueError: Habitat-Sim cannot render this camera.
+        """
+        count = len(exposure_offsets(camera))
+        wanted = (camera.width, camera.height, camera.hfov_rad, count)
+        if wanted != self._camera:
+            check_camera(camera)
+            self._camera = None
+            self._memory = self.worker.frames(camera.width, camera.height, count)
+            self._request(
+                "camera",
+                width=camera.width,
+                height=camera.height,
+                hfov_deg=float(np.degrees(camera.hfov_rad)),
+                frames=count,
+            )
+            self._camera = wanted
+        return self._memory
 
     def clearance(
         self, points: NDArray[np.float64], body: RobotBody, movers: Sequence[Mover] = ()
@@ -230,22 +257,6 @@ class HabitatBackend:
     def close(self) -> None:
         """End the worker."""
         self.worker.close()
-
-    def _frames(self, camera: Camera, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Shared memory for an exposure of ``count`` images, with the worker's camera set up for it."""
-        wanted = (camera.width, camera.height, camera.hfov_rad, count)
-        if wanted != self._camera:
-            self._camera = None
-            self._memory = self.worker.frames(camera.width, camera.height, count)
-            self._request(
-                "camera",
-                width=camera.width,
-                height=camera.height,
-                hfov_deg=float(np.degrees(camera.hfov_rad)),
-                frames=count,
-            )
-            self._camera = wanted
-        return self._memory
 
     def _request(self, op: str, patience_s: float = SILENCE_S, **arguments: Any) -> Any:
         self.worker.check()

@@ -46,7 +46,7 @@ class Worker:
 
     Args:
         python: Interpreter that has Habitat-Sim.
-        file: What it runs; see ``worker.py`` for the protocol.
+        file: What it runs instead of ``worker.py``, by the same protocol.
 
     Raises:
         FileNotFoundError: There is no such interpreter.
@@ -54,7 +54,7 @@ class Worker:
         WorkerLostError: The process ended before it was ready.
     """
 
-    def __init__(self, python: str | None = None, file: Path = WORKER_FILE) -> None:
+    def __init__(self, python: str | None = None, file: Path | None = None) -> None:
         self.python = python or default_python()
         self.scene: str | None = None
         """What it has loaded; for who uses it to note."""
@@ -68,7 +68,7 @@ class Worker:
         try:
             # Isolated: PYTHONPATH and the packages of the user's home are another interpreter's.
             self._process = subprocess.Popen(
-                [self.python, "-I", str(file), *arguments],
+                [self.python, "-I", str(file or WORKER_FILE), *arguments],
                 pass_fds=(theirs.fileno(), self._block),
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
