@@ -145,6 +145,11 @@ class RaycastBackend:
         return self._floor_m
 
     @property
+    def mesh(self) -> SurfaceMesh:
+        """The static scene."""
+        return self._solid.mesh
+
+    @property
     def planner(self) -> RaycastBackend:
         """Itself."""
         return self

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -20,9 +21,9 @@ from asyncmde_sim.scenes.camera import Camera, RigidMotion
 from asyncmde_sim.scenes.exposure import check_noise, develop, exposure_offsets
 from asyncmde_sim.scenes.habitat.client import LOADING_S, SILENCE_S, Worker
 from asyncmde_sim.scenes.habitat.dataset import join_parts, parse_dataset_scene
-from asyncmde_sim.scenes.habitat.movers import mover_file
+from asyncmde_sim.scenes.habitat.movers import mover_file, write_coloured
 from asyncmde_sim.scenes.library import cache_dir, resolve_scene
-from asyncmde_sim.scenes.mesh_io import Z_UP_FROM_Y_UP
+from asyncmde_sim.scenes.mesh_io import Z_UP_FROM_Y_UP, SurfaceMesh
 from asyncmde_sim.scenes.raycast import RaycastBackend
 from asyncmde_sim.scenes.shading import unpack
 from asyncmde_sim.scenes.space import FLOOR_SKIN_M, GROUND_CELL_M, FreeSpace, largest
@@ -82,7 +83,13 @@ class HabitatBackend:
         self.name = scene
         self.worker = worker
         dataset = parse_dataset_scene(scene)
-        self._file = resolve_scene(scene).resolve() if dataset is None else dataset[0]
+        if dataset is None:
+            surface = load_backend(scene)
+            assert isinstance(surface, RaycastBackend)
+            self._surface = surface
+            self._file = _stage_file(resolve_scene(scene).resolve(), surface.mesh)
+        else:
+            self._file = dataset[0]
         worker.scene = None
         parts = worker.request(
             "load",
@@ -93,7 +100,8 @@ class HabitatBackend:
             gpu=gpu_device_id,
         )["parts"]
         worker.scene = scene
-        self._surface = load_backend(scene) if dataset is None else RaycastBackend(join_parts(parts), scene)
+        if dataset is not None:
+            self._surface = RaycastBackend(join_parts(parts), scene)
         self.bounds = self._surface.bounds
         self._camera: tuple[Any, ...] | None = None
         self._navmeshes: set[str] = set()
@@ -167,12 +175,12 @@ class HabitatBackend:
         Raises:
             ValueError: Habitat-Sim cannot render this camera.
         """
+        check_camera(camera)
         count = len(exposure_offsets(camera))
         wanted = (camera.width, camera.height, camera.hfov_rad, count)
+        memory = self.worker.frames(camera.width, camera.height, count)
         if wanted != self._camera:
-            check_camera(camera)
             self._camera = None
-            self._memory = self.worker.frames(camera.width, camera.height, count)
             self._request(
                 "camera",
                 width=camera.width,
@@ -181,7 +189,7 @@ class HabitatBackend:
                 frames=count,
             )
             self._camera = wanted
-        return self._memory
+        return memory
 
     def clearance(
         self, points: NDArray[np.float64], body: RobotBody, movers: Sequence[Mover] = ()
@@ -282,7 +290,7 @@ class HabitatBackend:
         settings = self._navmesh_settings(body)
         name = repr(sorted(settings.items()))
         if name not in self._navmeshes:
-            file = _navmesh_file(self.name, self._file, name)
+            file = _cached(self._file, f"{self.name} {name}", "navmesh", ".navmesh")
             self._request("navmesh", LOADING_S, name=name, settings=settings, file=str(file))
             self._navmeshes.add(name)
         return self._request(op, navmesh=name, **arguments)
@@ -312,10 +320,26 @@ def _to_habitat(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(points, dtype=np.float64) @ _FROM_Z_UP[:3, :3].T
 
 
-def _navmesh_file(scene: str, file: Path, settings: str) -> Path:
-    """Where the navigation mesh of a scene is kept; another one when the scene's file changes."""
-    about = os.stat(file)
-    key = f"{scene if file.suffix == '.json' else file}|{about.st_size}|{about.st_mtime_ns}|{settings}"
-    folder = cache_dir() / "navmesh"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.navmesh"
+def _stage_file(file: Path, mesh: SurfaceMesh) -> Path:
+    """The file that Habitat-Sim loads: a copy where corners carry the colours, see ``write_coloured``."""
+    if mesh.corner_rgb is None or mesh.textures:
+        return file
+    copy = _cached(file, "coloured", "stages", ".glb")
+    if not copy.is_file():
+        corners = trimesh.Trimesh(
+            mesh.triangles.reshape(-1, 3),
+            np.arange(3 * len(mesh.faces)).reshape(-1, 3),
+            vertex_colors=mesh.corner_rgb.reshape(-1, 3),
+            process=False,
+        )
+        write_coloured(corners, copy)
+    return copy
+
+
+def _cached(file: Path, about: str, folder: str, suffix: str) -> Path:
+    """A file of the scene cache that depends on ``about`` and on a scene's file as it is now."""
+    state = os.stat(file)
+    key = f"{file}|{state.st_size}|{state.st_mtime_ns}|{about}"
+    place = cache_dir() / folder
+    place.mkdir(parents=True, exist_ok=True)
+    return place / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}{suffix}"

@@ -61,7 +61,7 @@ class Worker:
         self._lost: str | None = None
         self._block = _shared_memory()
         os.ftruncate(self._block, HEADER_BYTES)
-        self._memory = mmap.mmap(self._block, HEADER_BYTES)
+        self._memory: mmap.mmap | None = mmap.mmap(self._block, HEADER_BYTES)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._channel, theirs = socket.socketpair()
         arguments = [str(n) for n in (theirs.fileno(), self._block, os.getpid())]
@@ -137,6 +137,8 @@ class Worker:
 
     def frames(self, width: int, height: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Shared memory for ``count`` colour images and a depth image; see ``worker.frame_views``."""
+        self.check()
+        assert self._memory is not None
         size = frame_bytes(width, height, count)
         if size > len(self._memory):
             os.ftruncate(self._block, size)
@@ -166,6 +168,7 @@ class Worker:
         return answer["ok"]
 
     def _beats(self) -> int:
+        assert self._memory is not None
         return int.from_bytes(self._memory[:8], sys.byteorder)
 
     def _give_up(self, op: str, how: str | None = None) -> None:
@@ -197,6 +200,7 @@ class Worker:
         _ALIVE.discard(self)
         self._channel.close()
         self._log.close()
+        self._memory = None
         if self._block >= 0:
             os.close(self._block)
             self._block = -1

@@ -52,7 +52,7 @@ def join_parts(parts: list[dict[str, Any]]) -> SurfaceMesh:
 
 
 def _triangles(part: dict[str, Any]) -> NDArray[np.float64]:
-    """Triangles (F, 3, 3) of one part in our world."""
+    """Triangles (F, 3, 3) of one part in our world; ``frame`` says what is up and in front in its file."""
     file = Path(part["filepath"])
     if not file.is_file():
         raise ValueError(f"a part of the scene is {part['filepath']!r}, which is no mesh file: leave it out")
@@ -64,7 +64,9 @@ def _triangles(part: dict[str, Any]) -> NDArray[np.float64]:
     pose = np.eye(4)
     pose[:3, :3] = Rotation.from_quat(part["pose"]["rotation"], scalar_first=True).as_matrix()
     pose[:3, 3] = part["pose"]["translation"]
-    if "scale" in part:
-        pose[:3, :3] = pose[:3, :3] * np.asarray(part["scale"])
+    if part["frame"] is not None:
+        up, front = (np.array(part["frame"][axis]) for axis in ("up", "front"))
+        pose[:3, :3] = pose[:3, :3] @ np.array([np.cross(front, up), up, -front])
+    pose[:3, :3] = pose[:3, :3] * np.asarray(part["scale"])
     world = Z_UP_FROM_Y_UP @ pose
     return triangles @ world[:3, :3].T + world[:3, 3]

@@ -99,6 +99,7 @@ class HabitatSimulator:
         self.habitat, self.magnum = habitat_sim, magnum
         self.version = str(habitat_sim.__version__)
         self._simulator: Any = None
+        self._mediator: Any = None
         self._memory: Any = None
         self._navmeshes: dict[str, Any] = {}
 
@@ -111,10 +112,12 @@ class HabitatSimulator:
         settings = self.habitat.SimulatorConfiguration()
         settings.gpu_device_id = gpu
         settings.load_semantic_mesh = False
-        settings.enable_gfx_replay_save = dataset is not None
-        if dataset is not None:
-            settings.scene_dataset_config_file = dataset
-        mediator = self.habitat.metadata.MetadataMediator(settings)
+        settings.enable_gfx_replay_save = True
+        settings.scene_dataset_config_file = dataset or "default"
+        if self._mediator is None:
+            self._mediator = self.habitat.metadata.MetadataMediator(settings)
+        mediator = self._mediator
+        mediator.active_dataset = settings.scene_dataset_config_file
         if dataset is None:
             stages = mediator.stage_template_manager
             stage = stages.create_new_template(scene, False)
@@ -132,10 +135,12 @@ class HabitatSimulator:
         unused.sensor_type = self.habitat.SensorType.COLOR
         agent = self.habitat.agent.AgentConfiguration()
         agent.sensor_specifications = [unused]
-        if self._simulator is not None:
-            self._simulator.close()
         self._navmeshes.clear()
-        self._simulator = self.habitat.Simulator(self.habitat.Configuration(settings, [agent], mediator))
+        configuration = self.habitat.Configuration(settings, [agent], mediator)
+        if self._simulator is None:
+            self._simulator = self.habitat.Simulator(configuration)
+        else:  # a new simulator would prepare lights for seconds that flat scenes do not use
+            self._simulator.reconfigure(configuration)
         root = self._simulator.get_active_scene_graph().get_root_node()
         self._node = root.create_child()
         self._sensor: Any = None
@@ -285,8 +290,9 @@ class HabitatSimulator:
                 template.compute_COM_from_shape, template.com = False, [0.0, 0.0, 0.0]
                 template.orient_up, template.orient_front = [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]
                 template.is_collidable, template.force_flat_shading = False, True
+                template.shader_type = "flat"
                 templates.register_template(template, file)
-            thing = objects.add_object_by_template_handle(file)
+            thing = objects.add_object_by_template_handle(file, light_setup_key=self.habitat.gfx.NO_LIGHT_KEY)
             if thing is None:
                 raise Refusal(f"Habitat-Sim cannot load {file} as an object")
             thing.motion_type = self.habitat.physics.MotionType.KINEMATIC
@@ -295,9 +301,12 @@ class HabitatSimulator:
 
     def _parts(self) -> list[dict[str, Any]]:
         """What a dataset's scene is made of: mesh files with their poses and scales."""
-        keyframe = json.loads(self._simulator.gfx_replay_manager.write_keyframe_string())["keyframe"]
+        replay = self._simulator.gfx_replay_manager
+        replay.save_keyframe()
+        keyframe = json.loads(replay.write_saved_keyframes_to_string())["keyframes"][-1]
         poses = {u["instanceKey"]: u["state"]["absTransform"] for u in keyframe["stateUpdates"]}
         frames = {load["filepath"]: load["frame"] for load in keyframe["loads"]}
+        gone = keyframe.get("deletions", [])
         return [
             {
                 **made["creation"],
@@ -305,6 +314,7 @@ class HabitatSimulator:
                 "frame": frames.get(made["creation"]["filepath"]),
             }
             for made in keyframe["creations"]
+            if made["instanceKey"] not in gone
         ]
 
     def _matrix(self, pose: list[list[float]]) -> Any:
@@ -313,7 +323,8 @@ class HabitatSimulator:
 
 def _known_scene(scene: str, mediator: Any) -> str:
     """The full name of a dataset's scene."""
-    handles = sorted(mediator.get_scene_handles())
+    stages = mediator.stage_template_manager.get_template_handles()
+    handles = sorted({*mediator.get_scene_handles(), *stages} - {"NONE"})
     found = [h for h in handles if h == scene or os.path.basename(h).split(".")[0] == scene]
     if found:
         return found[0]
