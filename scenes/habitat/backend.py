@@ -19,7 +19,7 @@ from asyncmde_sim.scenes import load_backend
 from asyncmde_sim.scenes.backend import DistanceField, Mover, Rendering, RobotBody, SceneBackend
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
 from asyncmde_sim.scenes.exposure import check_noise, develop, exposure_offsets
-from asyncmde_sim.scenes.habitat.client import LOADING_S, SILENCE_S, Worker
+from asyncmde_sim.scenes.habitat.client import LOADING_S, SILENCE_S, Worker, WorkerLostError
 from asyncmde_sim.scenes.habitat.dataset import join_parts, parse_dataset_scene
 from asyncmde_sim.scenes.habitat.movers import mover_file, write_coloured
 from asyncmde_sim.scenes.library import cache_dir, resolve_scene
@@ -91,14 +91,23 @@ class HabitatBackend:
         else:
             self._file = dataset[0]
         worker.scene = None
-        parts = worker.request(
-            "load",
-            LOADING_S,
-            scene=str(self._file) if dataset is None else dataset[1],
-            dataset=None if dataset is None else str(self._file),
-            z_up=self._file.suffix.lower() in (".ply", ".obj"),
-            gpu=gpu_device_id,
-        )["parts"]
+        try:
+            parts = worker.request(
+                "load",
+                LOADING_S,
+                scene=str(self._file) if dataset is None else dataset[1],
+                dataset=None if dataset is None else str(self._file),
+                z_up=self._file.suffix.lower() in (".ply", ".obj"),
+                gpu=gpu_device_id,
+            )["parts"]
+        except WorkerLostError as error:
+            if "context" not in str(error):
+                raise
+            device = "any device" if gpu_device_id < 0 else f"CUDA device {gpu_device_id}"
+            raise OSError(
+                f"Habitat-Sim finds no EGL on {device} ({error}): install the driver's EGL or, for software "
+                "rendering, Mesa's (Debian: libegl1 libgl1-mesa-dri) and use backend habitat without @N"
+            ) from error
         worker.scene = scene
         if dataset is not None:
             self._surface = RaycastBackend(join_parts(parts), scene)

@@ -175,18 +175,10 @@ class Worker:
         """Note that the worker is lost, clean up after it, and raise."""
         if how is None:
             try:
-                code = self._process.wait(_END_S)
-                how = (
-                    f"ended with exit code {code}"
-                    if code >= 0
-                    else f"was killed ({signal.Signals(-code).name})"
-                )
+                how = _ending(self._process.wait(_END_S), self._last_line())
             except subprocess.TimeoutExpired:
                 how = "closed its channel"
-        said = self._last_line()
-        self._lost = f"the Habitat worker (process {self.pid}) {how} at {op!r}" + (
-            f": {said}" if said else ""
-        )
+        self._lost = f"the Habitat worker (process {self.pid}) was lost at {op!r}: it {how}"
         self.close()
         raise WorkerLostError(self._lost)
 
@@ -204,6 +196,14 @@ class Worker:
         if self._block >= 0:
             os.close(self._block)
             self._block = -1
+
+
+def _ending(code: int, said: str) -> str:
+    """How a process ended, with what it said last unless it was killed."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"was killed ({name})" if name in ("SIGKILL", "SIGTERM") else f"crashed ({name}): {said}"
+    return f"ended with exit code {code}: {said}"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

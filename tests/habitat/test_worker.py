@@ -108,7 +108,9 @@ def test_a_death_gives_one_clear_error_and_leaves_nothing(op, fake, room):
     fake(f"{op}=die")
     started = Worker()
     began = time.monotonic()
-    with pytest.raises(WorkerLostError, match=rf"process {started.pid}\) was killed \(SIGKILL\) at '{op}'"):
+    with pytest.raises(
+        WorkerLostError, match=rf"process {started.pid}\) was lost at '{op}': it was killed \(SIGKILL\)"
+    ):
         backend = HabitatBackend(started, room)
         backend.render(CAMERA, VIEW)
         backend.distance_field(np.array([1.0, 1.0, 0.0]), BODY)
@@ -140,7 +142,7 @@ def test_killed_at_any_moment(moment, kind, room):
 def test_a_frozen_worker_is_given_up(fake, room, monkeypatch):
     backend = load_backend(room, "habitat")
     os.kill(backend.worker.pid, signal.SIGSTOP)
-    with pytest.raises(WorkerLostError, match=r"has been silent for 0\.6 s at 'map'"):
+    with pytest.raises(WorkerLostError, match=r"lost at 'map': it has been silent for 0\.6 s"):
         backend.worker.request("map", patience_s=0.6)
     assert gone(backend.worker.pid)
 
