@@ -42,7 +42,7 @@ def test_bench_render_counts_processes(script, room):
     sizes, many = ("--sizes", "64x48", "--seconds", "0.2"), ("--processes", "1", "2")
     done = script("bench.py", "render", "--backends", "raycast", "--scene", room, *sizes, *many)
     assert done.returncode == 0, done.stderr
-    rates = [int(rate) for rate in re.findall(r"(\d+)/s", done.stdout)]
+    rates = [int(rate) for rate in re.findall(r" (\d+)/s", done.stdout)]
     assert len(rates) == 2 and min(rates) > 0
 
 
