@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import math
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from asyncmde_sim.scenes import load_backend
 from asyncmde_sim.scenes.backend import DistanceField, Mover, Rendering, RobotBody, SceneBackend
@@ -21,22 +14,16 @@ from asyncmde_sim.scenes.camera import Camera, RigidMotion
 from asyncmde_sim.scenes.exposure import check_noise, develop, exposure_offsets
 from asyncmde_sim.scenes.habitat.client import LOADING_S, SILENCE_S, Worker, WorkerLostError
 from asyncmde_sim.scenes.habitat.dataset import join_parts, parse_dataset_scene
-from asyncmde_sim.scenes.habitat.movers import mover_file, write_coloured
-from asyncmde_sim.scenes.library import cache_dir, resolve_scene
-from asyncmde_sim.scenes.mesh_io import Z_UP_FROM_Y_UP, SurfaceMesh
+from asyncmde_sim.scenes.habitat.files import cached_file, mover_file, stage_file
+from asyncmde_sim.scenes.habitat.navmesh import FLOOR_SLACK_M, navmesh_settings, space_of_raster
+from asyncmde_sim.scenes.library import resolve_scene
+from asyncmde_sim.scenes.mesh_io import Z_UP_FROM_Y_UP
 from asyncmde_sim.scenes.raycast import RaycastBackend
 from asyncmde_sim.scenes.shading import unpack
-from asyncmde_sim.scenes.space import FLOOR_SKIN_M, GROUND_CELL_M, FreeSpace, largest
+from asyncmde_sim.scenes.space import GROUND_CELL_M, FreeSpace
 
 ON_MESH_M = 0.05
 """A place that is no farther than this from the navigation mesh is on it: the mesh has corners cut."""
-FLOOR_SLACK_M = 0.1
-"""The mesh's floor may lie so far from ours: it is made of voxels."""
-VOXEL_M = 0.015
-"""The navigation mesh is made of voxels about so wide, a whole number of them to the body's radius ..."""
-MAX_VOXELS = 3000
-"""... and at most so many along a side of the scene."""
-
 _FROM_Z_UP = np.linalg.inv(Z_UP_FROM_Y_UP)
 _FROM_GL_CAMERA = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -87,7 +74,7 @@ class HabitatBackend:
             surface = load_backend(scene)
             assert isinstance(surface, RaycastBackend)
             self._surface = surface
-            self._file = _stage_file(resolve_scene(scene).resolve(), surface.mesh)
+            self._file = stage_file(resolve_scene(scene).resolve(), surface.mesh)
         else:
             self._file = dataset[0]
         worker.scene = None
@@ -248,7 +235,7 @@ class HabitatBackend:
             step = GROUND_CELL_M / 2
             height = {"height_m": self.floor_m, "step_m": step, "slack_m": FLOOR_SLACK_M}
             found = self._ask("raster", body, **height)
-            self._spaces[body] = _space(found, step, self.floor_m, body, self.name)
+            self._spaces[body] = space_of_raster(found, step, self.floor_m, body, self.name)
         return self._spaces[body]
 
     def gaps(self, points: NDArray[np.float64], body: RobotBody) -> NDArray[np.float64]:
@@ -281,74 +268,17 @@ class HabitatBackend:
             raise RuntimeError(f"{self.name}: the worker has loaded {self.worker.scene!r} in its place")
         return self.worker.request(op, patience_s, **arguments)
 
-    def _navmesh_settings(self, body: RobotBody) -> dict[str, Any]:
-        """Habitat-Sim's settings for a body, lengths in metres; it climbs no more than the floor's skin."""
-        widest = max(VOXEL_M, float((self.bounds[1] - self.bounds[0])[:2].max()) / MAX_VOXELS)
-        return {
-            "agent_radius": body.radius_m,
-            "agent_height": body.height_m,
-            "agent_max_climb": FLOOR_SKIN_M,
-            "cell_size": body.radius_m / math.ceil(body.radius_m / widest),
-            "cell_height": FLOOR_SKIN_M,
-            "edge_max_error": 1.0,
-            "include_static_objects": True,
-        }
-
     def _ask(self, op: str, body: RobotBody, **arguments: Any) -> Any:
         """A request about the navigation mesh of a body on the floor, which is made when it is missing."""
-        settings = self._navmesh_settings(body)
+        settings = navmesh_settings(body, self.bounds)
         name = repr(sorted(settings.items()))
         if name not in self._navmeshes:
-            file = _cached(self._file, f"{self.name} {name}", "navmesh", ".navmesh")
+            file = cached_file(self._file, f"{self.name} {name}", "navmesh", ".navmesh")
             self._request("navmesh", LOADING_S, name=name, settings=settings, file=str(file))
             self._navmeshes.add(name)
         return self._request(op, navmesh=name, **arguments)
 
 
-def _space(found: dict[str, Any], step_m: float, floor_m: float, body: RobotBody, scene: str) -> FreeSpace:
-    """The free space of a worker's ``raster`` in steps of half a cell."""
-    shape = found["shape"]
-    bits = np.frombuffer(base64.b64decode(found["bits"]), np.uint8)
-    rows = np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).astype(bool)
-    fine = np.pad(rows.T[:, ::-1], 2)  # along x and y, with a margin for the outermost cells
-    fine = np.pad(fine, [(0, 1 - size % 2) for size in fine.shape])
-    x, z = found["corner"]
-    origin = np.array([x, -(z + (shape[0] - 1) * step_m)]) - 2 * step_m
-    inside = fine[1::2, 1::2]
-    near = ndimage.maximum_filter(fine, 3)[1::2, 1::2]
-    labels, count = ndimage.label(inside)
-    if count == 0:
-        raise ValueError(f"{scene}: Habitat-Sim's navigation mesh has no floor at {floor_m:.2f} m")
-    free = largest(labels)
-    room = np.where(free, body.radius_m + 2 * step_m * ndimage.distance_transform_edt(free), 0)
-    return FreeSpace.of_cells(free, near, room, origin, 2 * step_m, floor_m, body)
-
-
 def _to_habitat(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points (..., 3) of our world in Habitat's."""
     return np.asarray(points, dtype=np.float64) @ _FROM_Z_UP[:3, :3].T
-
-
-def _stage_file(file: Path, mesh: SurfaceMesh) -> Path:
-    """The file that Habitat-Sim loads: a copy where corners carry the colours, see ``write_coloured``."""
-    if mesh.corner_rgb is None or mesh.textures:
-        return file
-    copy = _cached(file, "coloured", "stages", ".glb")
-    if not copy.is_file():
-        corners = trimesh.Trimesh(
-            mesh.triangles.reshape(-1, 3),
-            np.arange(3 * len(mesh.faces)).reshape(-1, 3),
-            vertex_colors=mesh.corner_rgb.reshape(-1, 3),
-            process=False,
-        )
-        write_coloured(corners, copy)
-    return copy
-
-
-def _cached(file: Path, about: str, folder: str, suffix: str) -> Path:
-    """A file of the scene cache that depends on ``about`` and on a scene's file as it is now."""
-    state = os.stat(file)
-    key = f"{file}|{state.st_size}|{state.st_mtime_ns}|{about}"
-    place = cache_dir() / folder
-    place.mkdir(parents=True, exist_ok=True)
-    return place / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}{suffix}"

@@ -1,7 +1,9 @@
-"""Meshes of movers as files that Habitat-Sim loads."""
+"""Files that Habitat-Sim loads or keeps, in the scene cache: movers, coloured scenes, navigation meshes."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from trimesh.exchange.gltf import export_glb
 from asyncmde_sim.files import write_whole
 from asyncmde_sim.scenes.generate.movers import mover_mesh
 from asyncmde_sim.scenes.library import cache_dir
-from asyncmde_sim.scenes.mesh_io import Z_UP_FROM_Y_UP
+from asyncmde_sim.scenes.mesh_io import Z_UP_FROM_Y_UP, SurfaceMesh
 
 
 def mover_file(kind: str) -> Path:
@@ -52,3 +54,28 @@ def write_coloured(mesh: trimesh.Trimesh, file: Path) -> None:
     content = export_glb(scene, include_normals=False, tree_postprocessor=with_material)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, lambda part: part.write_bytes(content))
+
+
+def stage_file(file: Path, mesh: SurfaceMesh) -> Path:
+    """The file that Habitat-Sim loads: a copy where corners carry the colours, see ``write_coloured``."""
+    if mesh.corner_rgb is None or mesh.textures:
+        return file
+    copy = cached_file(file, "coloured", "stages", ".glb")
+    if not copy.is_file():
+        corners = trimesh.Trimesh(
+            mesh.triangles.reshape(-1, 3),
+            np.arange(3 * len(mesh.faces)).reshape(-1, 3),
+            vertex_colors=mesh.corner_rgb.reshape(-1, 3),
+            process=False,
+        )
+        write_coloured(corners, copy)
+    return copy
+
+
+def cached_file(file: Path, about: str, folder: str, suffix: str) -> Path:
+    """A file of the scene cache that depends on ``about`` and on a scene's file as it is now."""
+    state = os.stat(file)
+    key = f"{file}|{state.st_size}|{state.st_mtime_ns}|{about}"
+    place = cache_dir() / folder
+    place.mkdir(parents=True, exist_ok=True)
+    return place / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}{suffix}"
