@@ -16,9 +16,9 @@ from asyncmde_sim.envs.measure import EpisodeRecord, time_to_collision
 from asyncmde_sim.envs.range_sensor import measure_ranges
 from asyncmde_sim.envs.robots import RobotSpec
 from asyncmde_sim.envs.state import BodyState, Odometry, pose_vector
-from asyncmde_sim.scenes import BACKENDS, load_backend
+from asyncmde_sim.scenes import check_backend, load_backend
 from asyncmde_sim.scenes.backend import Mover, Rendering, SceneBackend
-from asyncmde_sim.scenes.library import DIFFICULTY, SPLITS, resolve_scene, scene_names
+from asyncmde_sim.scenes.library import DIFFICULTY, SPLITS, scene_names
 
 Observation = dict[str, Any]
 
@@ -64,11 +64,15 @@ class SceneEnv(gym.Env[Observation, NDArray[np.float32]], Generic[Plan]):
 
     Args:
         robot: The robot, with its camera.
-        scene: A scene's name or the path of a mesh; None draws from ``split`` in each episode.
+        scene: A scene's name, the path of a mesh or, for the habitat backend, ``CONFIG:NAME`` for a scene of
+            one of Habitat's datasets; None draws from ``split`` in each episode.
         split: Split of the scene library.
         num_scenes: How many scenes of the split are used.
         difficulty: 0 to 1: density of clutter in the split's scenes, and what a subclass says.
-        backend: Name of the renderer.
+        backend: Name of the renderer: ``raycast``, or ``habitat``, which has a process of its own for this
+            environment; see ``scenes.load_backend``.
+        restart: If that process dies, the step raises ``WorkerLostError``, and the next ``reset`` starts
+            another one; without this it raises the same error again.
         render_mode: None or ``"rgb_array"`` (the camera's image).
         odometry_noise: Drift of the odometry, see ``Odometry``.
 
@@ -89,13 +93,12 @@ class SceneEnv(gym.Env[Observation, NDArray[np.float32]], Generic[Plan]):
         num_scenes: int = 10,
         difficulty: float = DIFFICULTY,
         backend: str = "raycast",
+        restart: bool = False,
         render_mode: str | None = None,
         odometry_noise: float = 0.0,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
-        if backend not in BACKENDS:
-            raise ValueError(f"unknown backend {backend!r}: choose one of {', '.join(BACKENDS)}")
         if num_scenes < 1:
             raise ValueError(f"num_scenes is {num_scenes}, but at least 1 is needed")
         if not 0 <= difficulty <= 1:
@@ -104,8 +107,7 @@ class SceneEnv(gym.Env[Observation, NDArray[np.float32]], Generic[Plan]):
             raise ValueError(f"unknown render_mode {render_mode!r}: choose None or 'rgb_array'")
         if not (math.isfinite(odometry_noise) and odometry_noise >= 0):
             raise ValueError(f"odometry_noise is {odometry_noise}, but it must be finite and not negative")
-        if scene is not None:
-            resolve_scene(scene)
+        check_backend(backend, scene, robot.camera)
         self.robot = robot
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": round(1e9 / robot.control_dt_ns)}
@@ -113,6 +115,7 @@ class SceneEnv(gym.Env[Observation, NDArray[np.float32]], Generic[Plan]):
         drawn = scene_names(self.scene_kind, split, num_scenes, difficulty)
         self._scenes = drawn if scene is None else [scene]
         self._backend_name = backend
+        self._restart = restart
         self._odometry_noise = odometry_noise
         self._plan: Plan | None = None
         self._over = True
@@ -255,6 +258,13 @@ class SceneEnv(gym.Env[Observation, NDArray[np.float32]], Generic[Plan]):
             raise RuntimeError("there is nothing to render yet: call reset() first")
         return self._rendering.rgb.copy()
 
+    def close(self) -> None:
+        """Release what renders for this environment alone; a reset makes it anew."""
+        backend = self.__dict__.pop("backend", None)
+        if backend is not None:
+            backend.close()
+        self._over = True
+
     # Parts
 
     @property
@@ -271,7 +281,8 @@ class SceneEnv(gym.Env[Observation, NDArray[np.float32]], Generic[Plan]):
         return np.clip(values, -1.0, 1.0)
 
     def _load(self) -> None:
-        self.backend: SceneBackend = load_backend(self._scene, self._backend_name)
+        before: SceneBackend | None = self.__dict__.get("backend")
+        self.backend: SceneBackend = load_backend(self._scene, self._backend_name, before, self._restart)
 
     def _clearance(self, states: Sequence[BodyState]) -> float:
         points = np.array([s.position for s in states])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,10 +16,11 @@ from asyncmde_sim.envs.navigation import GoalPlan, NavigationEnv
 from asyncmde_sim.envs.obstacles import draw_runners
 from asyncmde_sim.envs.paths import Way, geodesic_path
 from asyncmde_sim.envs.quadrotor import Disturbance, DisturbanceParameters, Quadrotor
-from asyncmde_sim.envs.robots import make_quad
+from asyncmde_sim.envs.robots import QUAD_CAMERA, make_quad
 from asyncmde_sim.envs.state import BodyState, yaw_pose
 from asyncmde_sim.scenes.backend import DistanceField, Mover
 from asyncmde_sim.scenes.camera import Camera
+from asyncmde_sim.scenes.habitat.dataset import parse_dataset_scene
 from asyncmde_sim.scenes.library import DIFFICULTY, resolve_scene
 
 END_MARGIN_M = 0.3
@@ -39,7 +41,8 @@ class ExtremeMotion(NavigationEnv):
     The four actions are velocities forward, left and up in the yaw-levelled body frame and the yaw rate, as
     fractions of the top speed and top yaw rate; a command faster than the top speed is shortened to it. An
     onboard controller with perfect knowledge of attitude and velocity flies them. The fixed camera has a
-    rolling shutter and motion blur unless another is given.
+    rolling shutter and motion blur unless another is given; the habitat backend has no rolling shutter, and
+    there all rows of the image are exposed at once.
 
     Success is being within 1 m of the goal (geodesic; the robot flies through it rather than stopping). The
     time limit is 2.5 times the shortest path at top speed plus 2 s, so creeping does not arrive.
@@ -49,6 +52,7 @@ class ExtremeMotion(NavigationEnv):
             start, strength of gusts, rate and strength of kicks.
         max_speed_mps: Top speed; None is the robot's default.
         camera: The camera; None is the robot's own.
+        backend: See ``SceneEnv``.
         **options: See ``SceneEnv``.
 
     Raises:
@@ -65,9 +69,12 @@ class ExtremeMotion(NavigationEnv):
         difficulty: float = DIFFICULTY,
         max_speed_mps: float | None = None,
         camera: Camera | None = None,
+        backend: str = "raycast",
         **options: Any,
     ) -> None:
-        super().__init__(make_quad(max_speed_mps, camera), difficulty=difficulty, **options)
+        if camera is None and backend != "raycast":
+            camera = replace(QUAD_CAMERA, readout_s=0.0)
+        super().__init__(make_quad(max_speed_mps, camera), difficulty=difficulty, backend=backend, **options)
         self.disturbance = DisturbanceParameters(
             gust_mps=3.0 * difficulty, kicks_per_s=difficulty, kick_radps=4.0 + 8.0 * difficulty
         )
@@ -135,6 +142,8 @@ class ExtremeMotion(NavigationEnv):
 
 def course_ends(scene: str) -> NDArray[np.float64] | None:
     """Low and high corners (2, 2, 3) of the areas named start and goal in a scene's sidecar, if any."""
+    if parse_dataset_scene(scene) is not None:
+        return None
     sidecar = resolve_scene(scene).with_suffix(".json")
     if not sidecar.exists():
         return None

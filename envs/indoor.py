@@ -78,14 +78,15 @@ class IndoorDynamic(IndoorStatic):
         )
 
     def _routes(self, plan: GoalPlan, rng: np.random.Generator) -> list[Route] | None:
-        field = self.backend.distance_field(plan.goal, self.robot.body)
+        planner = self.backend.planner
+        field = planner.distance_field(plan.goal, self.robot.body)
         path = geodesic_path(field, plan.start.position, plan.goal, flies=False)
         if path is None:
             return None
         way = Way(path)
         routes: list[Route] = []
         for _ in range(6 * self._walker_count):
-            route = plan_route(self.backend, rng, way)
+            route = plan_route(planner, rng, way)
             if route is not None and _starts_apart(route, routes):
                 routes.append(route)
             if len(routes) == self._walker_count:

@@ -77,6 +77,11 @@ class SceneBackend(Protocol):
         """Height of the floor in the world, metres."""
         ...
 
+    @property
+    def planner(self) -> SceneBackend:
+        """What plans routes of moving objects: alike for every renderer, so that a seed means the same."""
+        ...
+
     def render(
         self,
         camera: Camera,
@@ -120,5 +125,5 @@ class SceneBackend(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the scene."""
+        """Release what renders for the caller alone; the backend cannot be used any more."""
         ...

@@ -105,6 +105,8 @@ class RigidMotion:
     def poses_at(self, offsets_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Poses (N, 4, 4) at N instants, seconds relative to the reference instant."""
         offsets_s = np.asarray(offsets_s, dtype=np.float64)
+        if not offsets_s.any():
+            return np.broadcast_to(self.pose, (len(offsets_s), 4, 4)).astype(np.float64)
         poses = np.broadcast_to(np.eye(4), (len(offsets_s), 4, 4)).copy()
         turn = Rotation.from_rotvec(offsets_s[:, None] * self.angular_velocity).as_matrix()
         poses[:, :3, :3] = self.pose[:3, :3] @ turn

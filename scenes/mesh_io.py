@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 SUFFIXES = (".glb", ".ply", ".obj")
 
-_Z_UP_FROM_Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+Z_UP_FROM_Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def load_mesh(path: str | Path) -> SurfaceMesh:
     except Exception as error:
         raise ValueError(f"{path}: cannot be read as a mesh ({error}): export it again") from error
     if path.suffix.lower() == ".glb":
-        loaded.apply_transform(_Z_UP_FROM_Y_UP)
+        loaded.apply_transform(Z_UP_FROM_Y_UP)
     try:
         return merge_meshes(
             [
@@ -114,7 +114,11 @@ def merge_meshes(placed: list[tuple[trimesh.Trimesh, NDArray[np.float64]]]) -> S
         uv = np.zeros((count, 3, 2), np.float32)
         rgb = np.zeros((count, 3, 3), np.uint8)
         visual: Any = mesh.visual
-        if visual.kind == "texture":
+        painted = _painted_corners(visual) if visual.kind == "texture" else None
+        if painted is not None:
+            index = -1
+            rgb[:] = painted[triangles]
+        elif visual.kind == "texture":
             key, image = _material_texture(visual.material, has_uv=visual.uv is not None)
             if key not in texture_index:
                 texture_index[key] = len(textures)
@@ -142,6 +146,16 @@ def merge_meshes(placed: list[tuple[trimesh.Trimesh, NDArray[np.float64]]]) -> S
         corner_uv=np.nan_to_num(np.concatenate(corner_uv)),
         corner_rgb=np.concatenate(corner_rgb) if (face_texture_all < 0).any() else None,
     )
+
+
+def _painted_corners(visual: Any) -> NDArray[np.uint8] | None:
+    """Vertex colours times base colour (V, 3), of a material that has the first and no texture."""
+    colours = visual.vertex_attributes.get("color")
+    if colours is None or getattr(visual.material, "baseColorTexture", None) is not None:
+        return None
+    factor = getattr(visual.material, "baseColorFactor", None)
+    tint = np.ones(3) if factor is None else np.asarray(factor)[:3] / 255
+    return np.round(np.asarray(colours)[:, :3] * tint).astype(np.uint8)
 
 
 def _material_texture(material: Any, has_uv: bool) -> tuple[Any, NDArray[np.uint8]]:

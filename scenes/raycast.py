@@ -20,8 +20,9 @@ from asyncmde_sim.scenes.clearance import (
     flatten,
     triangle_distances,
 )
+from asyncmde_sim.scenes.exposure import check_noise, develop, exposure_offsets
 from asyncmde_sim.scenes.mesh_io import SUFFIXES, SurfaceMesh, from_trimesh, load_mesh
-from asyncmde_sim.scenes.shading import Shader, to_linear, to_srgb, unpack
+from asyncmde_sim.scenes.shading import Shader, unpack
 from asyncmde_sim.scenes.space import FLOOR_SKIN_M, FreeSpace, build_space, find_floor
 
 
@@ -101,13 +102,6 @@ def row_offsets(camera: Camera) -> NDArray[np.float64]:
     return np.linspace(-0.5, 0.5, camera.height) * camera.readout_s
 
 
-def exposure_offsets(camera: Camera) -> NDArray[np.float64]:
-    """Seconds (N,) from the middle of a row's exposure to the N instants that are averaged."""
-    if camera.exposure_s == 0:
-        return np.zeros(1)
-    return ((np.arange(camera.blur_samples) + 0.5) / camera.blur_samples - 0.5) * camera.exposure_s
-
-
 class RaycastBackend:
     """A scene that answers by casting rays on one core; see ``SceneBackend`` for the calls.
 
@@ -150,6 +144,16 @@ class RaycastBackend:
             self._floor_m = self._named(find_floor, self._triangles)
         return self._floor_m
 
+    @property
+    def mesh(self) -> SurfaceMesh:
+        """The static scene."""
+        return self._solid.mesh
+
+    @property
+    def planner(self) -> RaycastBackend:
+        """Itself."""
+        return self
+
     def render(
         self,
         camera: Camera,
@@ -158,8 +162,7 @@ class RaycastBackend:
         rng: np.random.Generator | None = None,
     ) -> Rendering:
         """Render the camera moving by ``motion``; every ray is cast at its own time."""
-        if camera.noise_std > 0 and rng is None:
-            raise ValueError(f"noise_std is {camera.noise_std}, so render needs rng to draw the noise from")
+        check_noise(camera, rng)
         instants = [float(instant) for instant in exposure_offsets(camera)]
         frames = [self._cast_frame(camera, motion, movers, instant) for instant in instants]
         if len(frames) % 2:
@@ -167,16 +170,7 @@ class RaycastBackend:
         else:
             _, depth = self._cast_frame(camera, motion, movers, 0.0)
         depth *= depth <= np.float32(camera.max_range_m)
-        if len(frames) == 1 and camera.exposure_gain == 1 and camera.noise_std == 0:
-            rgb = unpack(frames[0][0])
-        else:
-            light = np.sum([to_linear(unpack(colour)) for colour, _ in frames], axis=0) / np.float32(
-                len(frames)
-            )
-            grey = to_srgb(light * np.float32(camera.exposure_gain))
-            if rng is not None and camera.noise_std > 0:
-                grey += np.float32(camera.noise_std) * rng.standard_normal(grey.shape, dtype=np.float32)
-            rgb = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+        rgb = develop([unpack(colour) for colour, _ in frames], camera, rng)
         return Rendering(rgb, depth)
 
     @property
@@ -292,12 +286,7 @@ class RaycastBackend:
         return self._spaces[body]
 
     def close(self) -> None:
-        """Forget what was computed for bodies; a later call computes it again.
-
-        ``load_backend`` shares scenes, so the mesh stays until nobody holds it.
-        """
-        self._spaces.clear()
-        self._distances.clear()
+        """Nothing: ``load_backend`` shares scenes, and their memory is free when nobody holds them."""
 
     def _cast_down(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.range_along(points, np.broadcast_to([0.0, 0.0, -1.0], points.shape))

@@ -75,6 +75,30 @@ class FreeSpace:
     nearest: NDArray[np.int32]
     reach_m: float
 
+    @classmethod
+    def of_cells(
+        cls,
+        free: NDArray[np.bool_],
+        near: NDArray[np.bool_],
+        room_m: NDArray[np.float64],
+        origin: NDArray[np.float64],
+        cell_m: float,
+        floor_m: float,
+        body: RobotBody,
+    ) -> FreeSpace:
+        """The space of the cells that are ``free``; ``near`` are those in which the body fits somewhere."""
+        gap, nearest = ndimage.distance_transform_edt(~free, sampling=cell_m, return_indices=True)
+        return cls(
+            origin=origin,
+            cell_m=cell_m,
+            floor_m=floor_m,
+            room_m=room_m.astype(np.float32),
+            gap_m=gap.astype(np.float32),
+            passable=near & (gap < 1.01 * cell_m),
+            nearest=np.ravel_multi_index(tuple(nearest), free.shape).astype(np.int32),
+            reach_m=body.radius_m + 2 * cell_m,
+        )
+
     def sample(self, rng: np.random.Generator, count: int, room_m: float) -> NDArray[np.float64]:
         """Random points (count, 3) in free cells whose centres have at least ``room_m`` around them.
 
@@ -163,6 +187,11 @@ class GridDistance:
         return np.where(straight <= self.straight_m, straight, distance)
 
 
+def largest(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """The cells of the label above 0 that has the most."""
+    return labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+
+
 def build_space(
     triangles: Triangles, bounds: NDArray[np.float64], floor_m: float, body: RobotBody, cast_down: CastDown
 ) -> FreeSpace:
@@ -206,18 +235,8 @@ def build_space(
             + ("" if body.flies else f" and height {body.height_m} m")
             + ": use a smaller body or a scene with more room"
         )
-    free = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
-    gap, nearest = ndimage.distance_transform_edt(~free, sampling=cell, return_indices=True)
-    return FreeSpace(
-        origin=origin,
-        cell_m=cell,
-        floor_m=floor_m,
-        room_m=np.where(free, room, 0).astype(np.float32),
-        gap_m=gap.astype(np.float32),
-        passable=near & (gap < 1.01 * cell),
-        nearest=np.ravel_multi_index(tuple(nearest), shape).astype(np.int32),
-        reach_m=body.radius_m + 2 * cell,
-    )
+    free = largest(labels)
+    return FreeSpace.of_cells(free, near, np.where(free, room, 0), origin, cell, floor_m, body)
 
 
 def _distance_to_points(

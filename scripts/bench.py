@@ -6,6 +6,7 @@ Examples:
     python scripts/bench.py depth --profile my-machine.json    # ... to be charged: --device my-machine.json
     python scripts/bench.py loop                               # where the time of a rollout goes
     python scripts/bench.py render                             # the renderer, beside Embree alone
+    python scripts/bench.py render --backends raycast habitat  # ... and Habitat-Sim, by number of processes
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from asyncmde_sim.evaluation.backend_parity import random_views
 from asyncmde_sim.evaluation.bench_depth import (
     Ceilings,
     Durations,
@@ -45,16 +47,15 @@ from asyncmde_sim.evaluation.bench_depth import (
     vit_times,
 )
 from asyncmde_sim.evaluation.bench_loop import time_loop
+from asyncmde_sim.evaluation.bench_render import Load, parse_sizes, throughput, worker_cost
 from asyncmde_sim.evaluation.command_line import REFUSED, sentence
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import write_json
 from asyncmde_sim.runtime.engines import load_engines
 from asyncmde_sim.runtime.engines.spec import parse_engine
-from asyncmde_sim.scenes import load_backend
-from asyncmde_sim.scenes.backend import RobotBody
-from asyncmde_sim.scenes.camera import Camera, RigidMotion
+from asyncmde_sim.scenes import check_backend, load_backend
+from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.scenes.raycast import RaycastBackend
-from asyncmde_sim.training.clips import BODY_TO_CAMERA
 
 PAPER_MS = {"fast": (36.0, 6.2), "small": (99.3, 39.5), "base": (244.0, 81.0)}
 """AsyncMDE, Jetson AGX Orin at 518 x 518: PyTorch in float32, TensorRT in float16."""
@@ -186,6 +187,7 @@ class Loop:
         engine: What runs the networks; see scripts/rollout.py.
         steps: Control steps.
         seed: Of the first episode.
+        backend: Renderer: raycast, habitat or habitat@N; see scripts/rollout.py.
     """
 
     env: str = "ExtremeMotion-v0"
@@ -194,6 +196,7 @@ class Loop:
     engine: str | None = None
     steps: int = 200
     seed: int = 0
+    backend: str = "raycast"
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -202,7 +205,12 @@ class Loop:
     def run(self) -> None:
         """Measure and print."""
         config = RolloutConfig(
-            env=self.env, depth=self.depth, device=self.device, engine=self.engine, seed=self.seed
+            env=self.env,
+            depth=self.depth,
+            device=self.device,
+            engine=self.engine,
+            seed=self.seed,
+            backend=self.backend,
         )
         with Console(stderr=True).status(f"{self.steps} steps of {self.env}"):
             times = time_loop(config, self.steps)
@@ -223,6 +231,7 @@ class Render:
     """Time RGB and depth of one camera, blur off, beside Embree alone on the same rays.
 
     Both run on one thread and are timed by what it spent on its core, so that a busy machine counts less.
+    With several backends: images a second by number of processes, and what Habitat-Sim's process costs.
     """
 
     scene: str = "flat-val-0000"
@@ -237,22 +246,59 @@ class Render:
     """Images per pose; the median over all is printed."""
     seed: int = 0
     """Draws the poses."""
+    backends: tuple[str, ...] = ()
+    """Renderers to compare by number of processes: raycast, habitat, habitat@N; none by default."""
+    processes: tuple[int, ...] = (1, 2, 4)
+    """Numbers of processes side by side, each with an environment's own renderer."""
+    sizes: tuple[str, ...] = ("256x192", "640x480")
+    """Image sizes of the comparison."""
+    seconds: float = 5.0
+    """Time for each number of the comparison."""
 
     def run(self) -> None:
+        """Measure and print."""
+        if not self.backends:
+            self._beside_embree()
+            return
+        if min((1, *self.processes)) < 1 or not self.seconds > 0:
+            raise ValueError(
+                f"processes are {self.processes} and seconds {self.seconds}, but all must be positive"
+            )
+        for backend in self.backends:
+            check_backend(backend, self.scene)
+        self._compare([Camera(*size) for size in parse_sizes(self.sizes)])
+
+    def _compare(self, cameras: Sequence[Camera]) -> None:
+        table = Table("backend", "size", *(f"{n} proc." for n in self.processes), box=box.SIMPLE_HEAD)
+        costs = Table("size", "through ms", "inside ms", "its own ms", "over its own", box=box.SIMPLE_HEAD)
+        for backend in self.backends:
+            for camera in cameras:
+                load = Load(self.scene, backend, camera, self.seconds, self.seed)
+                shown = f"{camera.width}x{camera.height}"
+                with Console(stderr=True).status(f"{backend}, {shown}"):
+                    rates = [throughput(load, count) for count in self.processes]
+                    cost = None if backend == "raycast" else worker_cost(load)
+                table.add_row(backend, shown, *(f"{rate:.0f}/s" for rate in rates))
+                if cost is not None:
+                    parts = (cost.render_s, cost.inside_s, cost.own_s)
+                    over = f"{cost.render_s / cost.own_s - 1:+.0%}"
+                    costs.add_row(shown, *(f"{1e3 * part:.2f}" for part in parts), over)
+        print(
+            f"RGB and depth of {self.scene}, {len(os.sched_getaffinity(0))} cores; images a second, together"
+        )
+        Console(width=80).print(table)
+        if costs.row_count:
+            print("Habitat-Sim through its process; the same loop inside it; its own two passes inside it")
+            Console(width=80).print(costs)
+
+    def _beside_embree(self) -> None:
         if self.poses < 1 or self.repeats < 1:
             raise ValueError(f"poses is {self.poses} and repeats {self.repeats}, but both must be 1 or more")
         camera = Camera(width=self.width, height=self.height)
         backend = load_backend(self.scene)
         assert isinstance(backend, RaycastBackend)
-        rng = np.random.default_rng(self.seed)
-        feet = backend.sample_free(rng, RobotBody(radius_m=0.18, height_m=0.5), self.poses)
         embree_s, render_s = [], []
-        for foot, yaw in zip(feet, rng.uniform(-math.pi, math.pi, self.poses), strict=True):
-            cos, sin = math.cos(yaw), math.sin(yaw)
-            pose = np.eye(4)
-            pose[:3, :3] = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ BODY_TO_CAMERA
-            pose[:3, 3] = np.add(foot, (0, 0, 0.45))
-            motion = RigidMotion(pose)
+        for motion in random_views(backend, self.poses, np.random.default_rng(self.seed)):
             origins, directions = backend.world_rays(camera, motion)
             for _ in range(self.repeats):
                 start = time.thread_time()

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
@@ -48,6 +49,7 @@ class Controls:
         only: Run only the conditions of these names; all of them if none is given.
         scene: One scene instead of the validation split's: a name, or a GLB, PLY or OBJ file.
         image_size: Width and height of the camera's image, pixels, for speed: only its depth is used.
+        backend: Renderer: raycast, habitat or habitat@N; see scripts/rollout.py.
         workers: Processes.
         json_file: File for the figures so far, written anew with every few episodes.
     """
@@ -60,6 +62,7 @@ class Controls:
     only: tuple[str, ...] = ()
     scene: str | None = None
     image_size: tuple[int, int] | None = None
+    backend: str = "raycast"
     workers: int = 2
     json_file: Path | None = None
 
@@ -70,7 +73,12 @@ class Controls:
 
     def run(self) -> None:
         """Run everything and print the table."""
-        bases = [RolloutConfig(env=e, scene=self.scene, image_size=self.image_size) for e in self.envs]
+        shared: dict[str, Any] = {
+            "scene": self.scene,
+            "image_size": self.image_size,
+            "backend": self.backend,
+        }
+        bases = [RolloutConfig(env=e, **shared) for e in self.envs]
         todo = [c for b in bases for c in conditions(b, self.latencies_ms, self.speeds, self.late_ms)]
         unknown = set(self.only) - {c.label for c in todo}
         if unknown:

@@ -45,6 +45,7 @@ from asyncmde_sim.runtime.alignment import make_alignment
 from asyncmde_sim.runtime.engines import Engines, load_engines
 from asyncmde_sim.runtime.engines.spec import parse_engine
 from asyncmde_sim.runtime.engines.torch_engine import TorchEngines
+from asyncmde_sim.scenes import check_backend
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import read_shard
 from asyncmde_sim.training.render import REGIMES, Motion, render_all, render_jobs
@@ -69,6 +70,7 @@ class EvaluateDepth:
         motion: How the camera moves in them: velocity (constant, random) or trajectory (as the environment
             records it).
         hfov_deg: Horizontal field of view of the camera in our scenes, degrees.
+        backend: Renderer: raycast, habitat or habitat@N; see scripts/rollout.py.
         clip_folder: Where to keep the rendered clips for another run; nowhere by default.
         ablation: Score also the asynchronous system with a part switched off (nothing is trained again): as
             in the paper, a memory of its own encoder and either gate alone; and, where poses are known, the
@@ -90,6 +92,7 @@ class EvaluateDepth:
     clips: int = 5
     motion: Motion = "velocity"
     hfov_deg: float = 90.0
+    backend: str = "raycast"
     clip_folder: Path | None = None
     ablation: bool = False
     align: tuple[str, ...] = ()
@@ -101,6 +104,7 @@ class EvaluateDepth:
         for name in ("interval", "scenes", "clips"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but it must be 1 or more")
+        check_backend(self.backend)
         _ = self._camera
         if self.ablation and parse_engine(self.engine).library != "torch":
             raise ValueError(
@@ -209,6 +213,7 @@ class EvaluateDepth:
             folder,
             camera=self._camera,
             motion=self.motion,
+            backend=self.backend,
         )
         render_all(jobs, workers=2)
         for regime in REGIMES:

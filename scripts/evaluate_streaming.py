@@ -54,6 +54,7 @@ class EvaluateStreaming:
         frames: Longest trajectory, camera frames.
         split: Scenes to draw from: train, val or test.
         scene: One scene instead: a name, or a GLB, PLY or OBJ file.
+        backend: Renderer: raycast, habitat or habitat@N; see scripts/rollout.py.
         weights: Name or folder of weights; the shipped ones by default.
         seed: Seed of the first trajectory.
         workers: Processes.
@@ -69,6 +70,7 @@ class EvaluateStreaming:
     frames: int = 240
     split: str = "test"
     scene: str | None = None
+    backend: str = "raycast"
     weights: str | None = None
     seed: int = 0
     workers: int = 2
@@ -93,7 +95,7 @@ class EvaluateStreaming:
         """Score everything and print the table."""
         setups = self._setups()
         with ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool:
-            options = {"split": self.split, "scene": self.scene}
+            options = {"split": self.split, "scene": self.scene, "backend": self.backend}
             jobs = [
                 pool.submit(
                     score_trajectory,

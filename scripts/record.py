@@ -40,6 +40,7 @@ class Record:
             split's.
         split: Scenes to draw from: train, val or test.
         image_size: Width and height of the image, pixels.
+        backend: Renderer: raycast, habitat or habitat@N; see scripts/rollout.py.
         seed: Seed of the first recording.
         out: Folder in which each recording becomes a folder; none may be there already.
     """
@@ -51,6 +52,7 @@ class Record:
     scene: str | None = None
     split: str = "test"
     image_size: tuple[int, int] | None = None
+    backend: str = "raycast"
     seed: int = 0
     out: Path = Path("recordings")
 
@@ -69,9 +71,9 @@ class Record:
 
     def run(self) -> None:
         """Write every recording, each whole or not at all."""
-        options: dict[str, Any] = {"scene": self.scene, "split": self.split}
+        options: dict[str, Any] = {"scene": self.scene, "split": self.split, "backend": self.backend}
         if self.image_size is not None:
-            options["camera"] = resized_camera(self.env, self.image_size)
+            options["camera"] = resized_camera(self.env, self.image_size, self.backend)
         env = gym.make(self.env, disable_env_checker=True, **options)
         robot = env.unwrapped.robot  # type: ignore[attr-defined]
         camera = robot.camera.pinhole
@@ -83,6 +85,7 @@ class Record:
             folder.parent.mkdir(parents=True, exist_ok=True)
             count = write_recording(folder, camera, shown, note)
             print(f"{folder}: {count} frames, {count * robot.control_dt_ns * 1e-9:.1f} s")
+        env.close()
 
     def _folders(self) -> list[Path]:
         seeds = range(self.seed, self.seed + self.recordings)

@@ -63,6 +63,8 @@ class Render:
     """Ten-frame clips a scene from what its environment records: episodes and open-loop trajectories."""
     workers: int = 2
     """Processes."""
+    backend: str = "raycast"
+    """Renderer: raycast, habitat or habitat@N; see scripts/rollout.py."""
     seed: int = 0
 
     def run(self) -> None:
@@ -87,7 +89,17 @@ class Render:
             (self.folder / "clips", self.trajectories, 10, "trajectory"),
         ]
         jobs = [
-            render_jobs("train", self.rounds, count, frames, self.seed, folder, TRAINING_MIX, motion=motion)
+            render_jobs(
+                "train",
+                self.rounds,
+                count,
+                frames,
+                self.seed,
+                folder,
+                TRAINING_MIX,
+                motion=motion,
+                backend=self.backend,
+            )
             for folder, count, frames, motion in kinds
             if count
         ]

@@ -98,4 +98,5 @@ def time_loop(config: RolloutConfig, steps: int) -> LoopTimes:
                 episode += 1
                 observation, _ = env.reset(seed=episode)
                 agent.reset(seed=episode)
+    env.close()
     return LoopTimes(steps, wall_s, parts)

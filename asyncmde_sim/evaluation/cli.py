@@ -27,10 +27,11 @@ from asyncmde_sim.evaluation.remote_log import RemoteLog
 from asyncmde_sim.evaluation.rerun_log import RerunLog, check_rerun
 from asyncmde_sim.evaluation.rollout import Results, Rollout, Watcher, prepare, run
 from asyncmde_sim.evaluation.video import VideoLog
+from asyncmde_sim.scenes.habitat.client import WorkerLostError
 
 VIDEO_EPISODES = 3
 LOST = 1
-"""Exit code when a remote device has gone for good."""
+"""Exit code when a remote device, or the renderer, has gone for good."""
 
 DESCRIPTION = """Fly or drive episodes with the depth that a device would have delivered in time.
 
@@ -50,7 +51,7 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    That is 0, 2 for a refusal, 130 after Ctrl-C, 1 when a remote device has gone for good.
+    That is 0, 2 for a refusal, 130 after Ctrl-C, 1 when a remote device or the renderer has gone for good.
     """
     try:
         config = parse(RolloutConfig, DESCRIPTION, arguments)
@@ -85,7 +86,7 @@ def _run(config: RolloutConfig, rollout: Rollout) -> int:
             run(rollout, config.episodes, config.seed, results, watchers, lambda: bool(stops))
         except KeyboardInterrupt:
             pass  # the second signal: the episode is given up at once
-        except ConnectionError as error:
+        except (ConnectionError, WorkerLostError) as error:
             lost = sentence(error)
         finally:
             rollout.env.close()
@@ -99,6 +100,8 @@ def _run(config: RolloutConfig, rollout: Rollout) -> int:
         for line in told:
             print(line)
         print(f"Results: {folder}")
+    for gone in results.lost:
+        print(f"Lost: {gone}", file=sys.stderr)
     if not stops and lost is None:
         return 0
     ended = f"{len(results.episode_rows)} of {config.episodes} episodes had ended"

@@ -45,14 +45,17 @@ class RolloutConfig:
             camera's height over the floor), ranges (a few range readings) or odometry.
         agent: Who steers: avoid (goes for the goal on what it sees), plan (on a map that it builds), explore
             (sees everything, needs no goal), straight (blind). By default avoid, or explore without a goal.
-        scene: One scene: a name such as hall-val-0003, or a GLB, PLY or OBJ file. Without it every episode
-            draws one of the split's scenes.
+        scene: One scene: a name such as hall-val-0003, or a GLB, PLY or OBJ file; with --backend habitat also
+            CONFIG:NAME, a scene of the dataset with the config CONFIG (*.scene_dataset_config.json).
+            Without it every episode draws one of the split's scenes.
         split: Scenes to draw from: train, val or test.
         difficulty: Density of obstacles and strength of disturbances, 0 to 1; the environment's own
             default if none is given.
         max_speed: Top speed of the robot, m/s; its own default if none is given.
         image_size: Width and height of the camera's image, pixels; its own default if none is given.
-        backend: Renderer.
+        backend: Renderer: raycast, or habitat (Habitat-Sim under the interpreter that ASYNCMDE_HABITAT_PYTHON
+            names, on what EGL offers first: without a GPU, software) or habitat@N (on the CUDA device N).
+        restart: When Habitat-Sim's process dies, go on with the next episode instead of ending.
         episodes: Number of episodes.
         seed: Episode i is reset with seed + i.
         out: Folder for the results; runs/ENV-DEPTH-DEVICE-seedN if none is given. The results of an earlier
@@ -78,6 +81,7 @@ class RolloutConfig:
     max_speed: float | None = None
     image_size: tuple[int, int] | None = None
     backend: str = "raycast"
+    restart: bool = False
     episodes: int = 1
     seed: int = 0
     out: Path | None = None
@@ -130,6 +134,7 @@ class RolloutConfig:
             "difficulty": self.difficulty,
             "max_speed_mps": self.max_speed,
             "backend": self.backend,
+            "restart": self.restart,
         }
         return {name: value for name, value in options.items() if value is not None}
 

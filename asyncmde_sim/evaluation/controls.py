@@ -36,7 +36,9 @@ def conditions(
     yield Condition("straight to the goal", replace(true, depth="blind", agent="straight"))
     for latency in latencies_ms:
         yield Condition(f"true depth, {latency:g} ms old", replace(true, latency_ms=latency))
-    own = prepare(true).env.unwrapped.robot.max_speed_mps  # type: ignore[attr-defined]
+    rollout = prepare(true)
+    own = rollout.env.unwrapped.robot.max_speed_mps  # type: ignore[attr-defined]
+    rollout.env.close()
     for fraction in speeds:
         speed = round(fraction * own, 2)
         fast = replace(true, max_speed=speed)
@@ -47,7 +49,9 @@ def conditions(
 def run_episodes(config: RolloutConfig, seed: int, episodes: int) -> list[Row]:
     """Rows of the episode table for ``episodes`` seeds from ``seed``."""
     results = Results()
-    run(prepare(replace(config, seed=seed)), episodes, seed, results)
+    rollout = prepare(replace(config, seed=seed))
+    run(rollout, episodes, seed, results)
+    rollout.env.close()
     return results.episode_rows
 
 

@@ -23,6 +23,7 @@ from asyncmde_sim.evaluation.records import (
 )
 from asyncmde_sim.runtime.types import DepthSource
 from asyncmde_sim.scenes.camera import Camera
+from asyncmde_sim.scenes.habitat.client import WorkerLostError
 
 Observation = dict[str, Any]
 Info = dict[str, Any]
@@ -57,12 +58,14 @@ class Rollout:
         agent_name: Who steers ...
         agent: ... and the agent itself.
         first: Observation and info of the first episode's reset.
+        restart: Whether the environment goes on with the next episode when its renderer's process dies.
     """
 
     env: gym.Env[Any, Any]
     agent_name: str
     agent: Agent
     first: tuple[Observation, Info]
+    restart: bool = False
 
     @property
     def source(self) -> DepthSource:
@@ -79,6 +82,8 @@ class Results:
     step_tables: list[pa.Table] = field(default_factory=list)
     steps_taken: int = 0
     stepping_s: float = 0.0
+    lost: list[str] = field(default_factory=list)
+    """What ended the episodes that the renderer's process did not survive; the tables leave them out."""
 
     @property
     def episodes(self) -> pa.Table:
@@ -100,9 +105,9 @@ class Results:
         return summarise(self.episodes, self.steps, self.steps_per_s)
 
 
-def resized_camera(env: str, image_size: tuple[int, int]) -> Camera:
+def resized_camera(env: str, image_size: tuple[int, int], backend: str = "raycast") -> Camera:
     """The camera that an environment's robot has, with images of another width and height."""
-    plain = gym.make(env, depth=None, disable_env_checker=True)
+    plain = gym.make(env, depth=None, backend=backend, disable_env_checker=True)
     camera = plain.unwrapped.robot.camera  # type: ignore[attr-defined]
     plain.close()
     width, height = image_size
@@ -118,10 +123,10 @@ def prepare(config: RolloutConfig) -> Rollout:
     """
     options = config.environment_options()
     if config.image_size is not None:
-        options["camera"] = resized_camera(config.env, config.image_size)
+        options["camera"] = resized_camera(config.env, config.image_size, config.backend)
     env = gym.make(config.env, disable_env_checker=True, **options)
     name = config.agent or usual_agent(env)
-    return Rollout(env, name, agent_for(env, name), env.reset(seed=config.seed))
+    return Rollout(env, name, agent_for(env, name), env.reset(seed=config.seed), config.restart)
 
 
 def run(
@@ -141,14 +146,22 @@ def run(
         results: Filled with each episode as it ends.
         watchers: Are told of everything; ``close`` is called even after an error.
         should_stop: Asked after each step; when true, the episode is given up and nothing follows.
+
+    Raises:
+        WorkerLostError: The renderer's process died, and the environment may not start another one.
     """
     try:
         for episode in range(episodes):
-            fresh = rollout.env.reset(seed=seed + episode) if episode else rollout.first
-            if should_stop() or not _run_episode(
-                rollout, fresh, episode, seed + episode, results, watchers, should_stop
-            ):
-                return
+            try:
+                fresh = rollout.env.reset(seed=seed + episode) if episode else rollout.first
+                if should_stop() or not _run_episode(
+                    rollout, fresh, episode, seed + episode, results, watchers, should_stop
+                ):
+                    return
+            except WorkerLostError as error:
+                if not rollout.restart:
+                    raise
+                results.lost.append(f"episode {episode + 1}: {error}")
     finally:
         for watcher in watchers:
             watcher.close()

@@ -117,6 +117,7 @@ def score_trajectory(
     env = gym.make(env_name, disable_env_checker=True, **options)
     camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
     frames = list(frames_along(env, motion, seed, most))
+    env.close()
     focal = camera.focal_px / camera.width
     scores = []
     for setup in setups:

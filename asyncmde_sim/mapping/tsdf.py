@@ -160,7 +160,7 @@ class TsdfMap:
         layers = _layers(depth, weights)
         extrinsic = self._o3d.core.Tensor(np.linalg.inv(T_map_camera))
         matrix = self._matrix(camera)
-        shown = np.sum([layer for _, layer in layers], axis=0, dtype=np.float32) if layers else 0 * depth
+        shown = np.sum([np.zeros_like(depth), *(layer for _, layer in layers)], axis=0)
         surface = self._surface_blocks(shown, matrix, extrinsic)
         self._make_room(surface)
         front = self._blocks_in_front(camera, T_map_camera, float(depth.max(initial=0.0)))

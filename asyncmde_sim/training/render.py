@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from asyncmde_sim.scenes import load_backend
+from asyncmde_sim.scenes import check_backend, load_backend
 from asyncmde_sim.scenes.backend import RobotBody
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.scenes.library import scene_names
@@ -58,7 +58,8 @@ TRAINING_MIX = ("IndoorStatic", "ExtremeMotion", "IndoorDynamic", "ExtremeMotion
 class RenderJob:
     """One shard: ``clips`` clips of ``frames`` frames of one scene, seen by ``camera``.
 
-    ``motion`` says how the camera moves: at a random constant velocity, or as the environment's robot does.
+    ``motion`` says how the camera moves: at a random constant velocity, or as the environment's robot does;
+    ``backend`` what renders, see ``scenes.load_backend``.
     """
 
     regime: str
@@ -69,28 +70,41 @@ class RenderJob:
     folder: Path
     camera: Camera = field(default_factory=Camera)
     motion: Motion = "velocity"
+    backend: str = "raycast"
+
+    def __post_init__(self) -> None:
+        check_backend(self.backend)
 
     @property
     def name(self) -> str:
         """The shard's name, which holds all that it depends on."""
         view = "" if self.camera == Camera() else f"-{math.degrees(self.camera.hfov_rad):g}deg"
         motion = "" if self.motion == "velocity" else f"-{self.motion}"
-        return f"{self.regime}-{self.scene}-{self.clips}x{self.frames}-{self.seed}{view}{motion}"
+        renderer = "" if self.backend == "raycast" else "-habitat"
+        return f"{self.regime}-{self.scene}-{self.clips}x{self.frames}-{self.seed}{view}{motion}{renderer}"
+
+    @property
+    def recipe(self) -> ClipRecipe:
+        """What the clips look like; only the raycast backend has a rolling shutter."""
+        _, recipe = REGIMES[self.regime]
+        return recipe if self.backend == "raycast" else replace(recipe, max_readout_s=0.0)
 
 
 def render_shard(job: RenderJob) -> str:
     """Render one shard, unless it is there already; returns its name."""
     if not (job.folder / f"{job.name}-depth.npy").exists():
-        _, recipe = REGIMES[job.regime]
         rng = np.random.default_rng([job.seed, *job.scene.encode()])
         if job.motion == "trajectory":
-            environment = f"{job.regime}-v0"
-            clips = trajectory_clips(environment, job.scene, recipe, job.camera, job.clips, job.frames, rng)
-        else:
-            backend = load_backend(job.scene)
-            clips = Clips.joined(
-                [render_clip(backend, recipe, job.camera, job.frames, rng) for _ in range(job.clips)]
+            options = {"scene": job.scene, "backend": job.backend}
+            clips = trajectory_clips(
+                f"{job.regime}-v0", options, job.recipe, job.camera, job.clips, job.frames, rng
             )
+        else:
+            backend = load_backend(job.scene, job.backend)
+            clips = Clips.joined(
+                [render_clip(backend, job.recipe, job.camera, job.frames, rng) for _ in range(job.clips)]
+            )
+            backend.close()
         write_shard(clips, job.folder, job.name)
     return job.name
 
@@ -105,13 +119,16 @@ def render_jobs(
     regimes: Sequence[str] = tuple(REGIMES),
     camera: Camera | None = None,
     motion: Motion = "velocity",
+    backend: str = "raycast",
 ) -> list[RenderJob]:
     """Jobs for ``rounds`` times one scene of each of ``regimes``; no two share a scene."""
     camera = camera or Camera()
     kinds = [REGIMES[regime][0] for _ in range(rounds) for regime in regimes]
     names = {kind: iter(scene_names(kind, split, kinds.count(kind))) for kind in set(kinds)}
     return [
-        RenderJob(regime, next(names[REGIMES[regime][0]]), clips, frames, seed, folder, camera, motion)
+        RenderJob(
+            regime, next(names[REGIMES[regime][0]]), clips, frames, seed, folder, camera, motion, backend
+        )
         for _ in range(rounds)
         for regime in regimes
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -20,7 +21,7 @@ EPISODES = 0.5
 
 def trajectory_clips(
     environment: str,
-    scene: str,
+    options: Mapping[str, Any],
     recipe: ClipRecipe,
     camera: Camera,
     clips: int,
@@ -31,7 +32,7 @@ def trajectory_clips(
 
     Args:
         environment: Its registered id.
-        scene: Name or file of the scene.
+        options: Its options, without the camera.
         recipe: How much the exposure of the robot's camera varies.
         camera: The robot's camera; each recording draws its exposure.
         clips: How many clips; ``CLIPS_A_RECORDING`` come from one recording.
@@ -44,11 +45,12 @@ def trajectory_clips(
     parts: list[Clips] = []
     while len(parts) < clips:
         wanted = min(CLIPS_A_RECORDING, clips - len(parts))
-        options = {"scene": scene, "camera": draw_exposure(camera, recipe, rng)}
-        env = gym.make(f"asyncmde_sim:{environment}", disable_env_checker=True, **options)
+        exposed = draw_exposure(camera, recipe, rng)
+        env = gym.make(f"asyncmde_sim:{environment}", disable_env_checker=True, camera=exposed, **options)
         motion = "agent" if rng.random() < EPISODES else str(rng.choice(list(TRAJECTORIES)))
         seed = int(rng.integers(2**31))
         recorded = list(frames_along(env, motion, seed, wanted * frames * SPREAD))
+        env.close()
         parts += cut(recorded, wanted, frames, rng)
     return Clips.joined(parts)
 

@@ -118,3 +118,18 @@ def test_nan_vertices(tmp_path):
 def test_empty_trimesh():
     with pytest.raises(ValueError, match="no faces"):
         from_trimesh(trimesh.Trimesh())
+
+
+def test_vertex_colours_beside_a_plain_material_are_seen(tmp_path):
+    mesh = trimesh.creation.box((1.0, 1.0, 1.0))
+    colours = np.random.default_rng(0).integers(0, 256, (len(mesh.vertices), 4), np.uint8)
+    mesh.visual = trimesh.visual.TextureVisuals(
+        material=trimesh.visual.material.PBRMaterial(baseColorFactor=[255, 128, 255, 255])
+    )
+    mesh.visual.vertex_attributes["color"] = colours
+    mesh.export(tmp_path / "box.glb")
+    loaded = load_mesh(tmp_path / "box.glb")
+    assert loaded.textures == () and loaded.corner_rgb is not None
+    seen = {tuple(rgb) for rgb in loaded.corner_rgb.reshape(-1, 3)}
+    expected = np.round(colours[:, :3] * np.array([1.0, 128 / 255, 1.0])).astype(np.uint8)
+    assert seen == {tuple(rgb) for rgb in expected}

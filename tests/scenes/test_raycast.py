@@ -12,8 +12,9 @@ from PIL import Image
 from asyncmde_sim.scenes import load_backend
 from asyncmde_sim.scenes.backend import Mover, RobotBody
 from asyncmde_sim.scenes.camera import Camera, RigidMotion
+from asyncmde_sim.scenes.exposure import exposure_offsets
 from asyncmde_sim.scenes.mesh_io import from_trimesh, merge_meshes
-from asyncmde_sim.scenes.raycast import RaycastBackend, exposure_offsets, pixel_rays, row_offsets
+from asyncmde_sim.scenes.raycast import RaycastBackend, pixel_rays, row_offsets
 from asyncmde_sim.scenes.shading import to_linear, to_srgb
 
 SIZE = np.array([6.0, 4.0, 3.0])
@@ -359,7 +360,7 @@ def test_load_backend_keeps_scenes_and_names_what_exists(tmp_path):
     backend = load_backend(str(tmp_path / "room.ply"))
     assert load_backend(str(tmp_path / "room.ply")) is backend
     np.testing.assert_allclose(backend.bounds, [[-3, -2, 0], [3, 2, 3]])
-    with pytest.raises(ValueError, match="no scene backend 'magic': use one of raycast"):
+    with pytest.raises(ValueError, match="unknown backend 'magic': choose one of raycast, habitat"):
         load_backend(str(tmp_path / "room.ply"), backend="magic")
     with pytest.raises(FileNotFoundError, match=r"gone\.glb"):
         load_backend(str(tmp_path / "gone.glb"))

@@ -18,7 +18,7 @@ CLIPS, FRAMES = 3, 4
 
 def clips_of(regime, scene, seed):
     rng = np.random.default_rng(seed)
-    return trajectory_clips(f"{regime}-v0", scene, REGIMES[regime][1], CAMERA, CLIPS, FRAMES, rng)
+    return trajectory_clips(f"{regime}-v0", {"scene": scene}, REGIMES[regime][1], CAMERA, CLIPS, FRAMES, rng)
 
 
 def test_every_environment_has_its_regime():
@@ -53,7 +53,7 @@ def test_recordings_differ_in_their_exposure(scene, monkeypatch):
     monkeypatch.setattr("asyncmde_sim.training.trajectories.frames_along", recorded)
     rng = np.random.default_rng(0)
     count = 8 * CLIPS_A_RECORDING
-    trajectory_clips("ExtremeMotion-v0", scene, REGIMES["ExtremeMotion"][1], CAMERA, count, 2, rng)
+    trajectory_clips("ExtremeMotion-v0", {"scene": scene}, REGIMES["ExtremeMotion"][1], CAMERA, count, 2, rng)
     assert len(cameras) == 8 == len({camera.exposure_gain for camera in cameras})
     assert {camera.blur_samples for camera in cameras} == {1, 3}
     assert all((c.width, c.height, c.hfov_rad) == (48, 32, CAMERA.hfov_rad) for c in cameras)

@@ -1,0 +1,1 @@
+"""The ``habitat`` backend: Habitat-Sim in a process and under an interpreter of its own."""
