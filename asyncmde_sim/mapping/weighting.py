@@ -12,6 +12,9 @@ WEIGHTINGS = ("uniform", "range", "trust")
 NEAR_M = 1.5
 """Depth errors grow with the square of the depth from here on."""
 
+LEAST = 0.125
+"""No pixel counts less because it is far: it may be the only one."""
+
 HALF_LIFE_S = 0.5
 """The memory behind an estimate counts half as much for each of these."""
 
@@ -28,8 +31,8 @@ def check_weighting(weighting: str) -> None:
 
 def range_weights(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weights (H, W) that fall with the square of the depth (H, W) beyond ``NEAR_M``; 0 without depth."""
-    near = np.minimum(NEAR_M / np.maximum(depth, np.float32(1e-3)), 1.0)
-    return np.where(depth > 0, near**2, 0).astype(np.float32)
+    weights = (NEAR_M / np.maximum(depth, np.float32(1e-3))) ** 2
+    return np.where(depth > 0, np.clip(weights, LEAST, 1), 0).astype(np.float32)
 
 
 def trust_weights(
