@@ -32,6 +32,11 @@ FREE_PLACES = 4000
 OUTSIDE = 0.05
 """A reference mesh fits if no larger share of the track lies outside of its bounds."""
 
+TOO_LARGE = 30.0
+"""A mesh so many times larger than what the track can have seen is in other units."""
+
+UNITS = {"millimetres": 0.001, "centimetres": 0.01, "inches": 0.0254}
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -75,7 +80,7 @@ def make_reference(
     rng = np.random.default_rng(seed)
     samples = None
     if mesh is not None:
-        check_reference(mesh, track)
+        check_reference(mesh, track, max_range_m)
         count = int(mesh.area / SAMPLE_M**2 * 2)
         samples = thinned(np.asarray(trimesh.sample.sample_surface(mesh, count, seed=seed)[0]))
         seen = np.zeros(len(samples), bool)
@@ -128,29 +133,30 @@ def score_map(mesh: trimesh.Trimesh, reference: Reference, radius_m: float, seed
     }
 
 
-def check_reference(mesh: trimesh.Trimesh, track: Track) -> None:
+def check_reference(mesh: trimesh.Trimesh, track: Track, max_range_m: float) -> None:
     """Check that a mesh is in metres and z up, as far as a track within it can tell.
 
     Raises:
-        ValueError: The track leaves the mesh; the message says what units or axes would fit.
+        ValueError: The track leaves the mesh, or the mesh is far larger than what the track can have seen;
+            the message says what units or axes would fit.
     """
     places = np.array([pose[:3, 3] for pose in track.poses])
+    span = float(np.ptp(places, axis=0).max()) + 2 * max_range_m
+    size = float(mesh.extents.max())
+    if size > TOO_LARGE * span:
+        unit = min(UNITS, key=lambda name: abs(np.log(size * UNITS[name] / span)))
+        raise ValueError(
+            f"the reference mesh is {size:.0f} m large, where the track can have seen {span:.0f} m: it seems "
+            f"to be in {unit}; scale it by {UNITS[unit]:g}"
+        )
     outside = _outside(mesh.bounds, places)
     if outside <= OUTSIDE:
         return
-    turned = mesh.bounds[:, [0, 2, 1]] * [1, -1, 1]
-    guesses = {
-        "it seems to be in millimetres: scale it by 0.001": mesh.bounds / 1000,
-        "it seems to be in centimetres: scale it by 0.01": mesh.bounds / 100,
-        "its y axis seems to point up: turn it so that z does": np.sort(turned, axis=0),
-    }
-    for guess, bounds in guesses.items():
-        if _outside(bounds, places) <= OUTSIDE and mesh.extents.max() > 0:
-            raise ValueError(f"{outside:.0%} of the track lies outside of the reference mesh; {guess}")
-    raise ValueError(
-        f"{outside:.0%} of the track lies outside of the reference mesh, whose bounds are "
-        f"{mesh.bounds.round(2).tolist()} m: give the mesh in the frame of the poses"
-    )
+    turned = np.sort(mesh.bounds[:, [0, 2, 1]] * [1, -1, 1], axis=0)
+    guess = f"its bounds are {mesh.bounds.round(2).tolist()} m: give it in metres, in the frame of the poses"
+    if _outside(turned, places) <= OUTSIDE:
+        guess = "its y axis seems to point up: turn it so that z does"
+    raise ValueError(f"{outside:.0%} of the track lies outside of the reference mesh; {guess}")
 
 
 def _outside(bounds: NDArray[np.float64], places: NDArray[np.float64]) -> float:

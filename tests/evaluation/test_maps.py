@@ -14,6 +14,7 @@ from asyncmde_sim.evaluation.map_runs import estimates_along, fuse_track
 from asyncmde_sim.evaluation.map_scores import check_reference, make_reference, score_map
 from asyncmde_sim.evaluation.tracks import drifting, recorded_track, seen_track
 from asyncmde_sim.mapping import MapConfig
+from asyncmde_sim.metrics.mesh import distances_to
 from asyncmde_sim.recordings import RecordedFrame, Recording
 from asyncmde_sim.recordings.frames import frames_along
 from asyncmde_sim.runtime import make_source
@@ -43,9 +44,9 @@ def fused(track, depth="oracle", latency_ms=0.0, poses=None):
 
 
 def test_what_could_be_seen_lies_on_the_mesh_and_is_only_part_of_it(seen, reference):
-    track, mesh = seen
-    distance = trimesh.proximity.closest_point(mesh, reference.surface[::200])[1]
-    assert distance.max() < 0.02
+    _, mesh = seen
+    dense = trimesh.sample.sample_surface(mesh, 400_000, seed=5)[0]
+    assert np.percentile(distances_to(dense, reference.surface), 99) < 0.05
     assert 0.05 < len(reference.surface) * 0.02**2 / mesh.area < 0.9
     assert (reference.free_m > 0).all()
 
@@ -61,10 +62,10 @@ def test_a_reference_from_depth_alone_is_like_that_from_the_mesh(seen, reference
 def test_true_depth_maps_the_truth_late_depth_too_and_none_nothing(seen, reference):
     track, _ = seen
     true = score_map(fused(track).map.mesh(), reference, 0.18)
-    assert true["f_5cm"] > 0.85 and true["accuracy_m"] < 0.03
+    assert true["f_5cm"] > 0.75 and true["accuracy_m"] < 0.03
     late = fused(track, latency_ms=200.0)
     assert late.estimates < len(track)
-    assert score_map(late.map.mesh(), reference, 0.18)["f_5cm"] > 0.8, "it is placed where it was captured"
+    assert score_map(late.map.mesh(), reference, 0.18)["f_5cm"] > 0.7, "it is placed where it was captured"
     nothing = score_map(fused(track, "blind").map.mesh(), reference, 0.18)
     assert nothing["f_5cm"] == 0 and nothing["accuracy_m"] is None and nothing["obstacle_missed"] == 1
 
@@ -131,6 +132,6 @@ def test_poses_that_are_not_rigid_are_refused():
 )
 def test_a_reference_in_other_units_or_axes_is_found_out(seen, change, message):
     track, mesh = seen
-    check_reference(mesh, track)
+    check_reference(mesh, track, 5.0)
     with pytest.raises(ValueError, match=message):
-        check_reference(mesh.copy().apply_transform(change), track)
+        check_reference(mesh.copy().apply_transform(change), track, 5.0)

@@ -28,7 +28,7 @@ def test_maps_of_an_environment(script, room, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "oracle" in done.stdout and "async, ideal" in done.stdout
     maps = json.loads((tmp_path / "maps.json").read_text())["maps"]
-    assert maps["oracle"]["f_10cm"] > 0.8
+    assert maps["oracle"]["f_10cm"] > 0.6
     assert maps["async, ideal"]["estimates"] > 0
     assert (tmp_path / "maps.png").stat().st_size > 1000 and (tmp_path / "maps.rrd").stat().st_size > 1000
     ply, glb = (trimesh.load(tmp_path / f"oracle.{end}", force="mesh") for end in ("ply", "glb"))
