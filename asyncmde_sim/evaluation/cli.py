@@ -15,6 +15,7 @@ from rich.console import Console
 from asyncmde_sim.evaluation.command_line import REFUSED, parse, sentence
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.console import Progress, summary_table
+from asyncmde_sim.evaluation.map_log import MapLog
 from asyncmde_sim.evaluation.output import (
     check_folder,
     describe,
@@ -79,10 +80,11 @@ def _run(config: RolloutConfig, rollout: Rollout) -> int:
     remote: RemoteLog | None = None
     lost: str | None = None
     told: list[str] = []
+    maps = MapLog(folder, rollout.env, rollout.agent) if hasattr(rollout.agent, "map") else None
     with _stop_signals() as stops:
         try:
             remote = RemoteLog(rollout.source, config.depth, folder)
-            watchers = _watchers(config, rollout)
+            watchers = [*_watchers(config, rollout), *([] if maps is None else [maps])]
             run(rollout, config.episodes, config.seed, results, watchers, lambda: bool(stops))
         except KeyboardInterrupt:
             pass  # the second signal: the episode is given up at once
@@ -91,6 +93,7 @@ def _run(config: RolloutConfig, rollout: Rollout) -> int:
         finally:
             rollout.env.close()
             told = [] if remote is None else remote.finish()
+            told += [] if maps is None else maps.finish()
             if results.episode_rows:
                 summary = write_results(results, folder)
             else:
