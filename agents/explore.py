@@ -106,7 +106,7 @@ class ExploreAgent:
     def _plan(self, time_s: float) -> None:
         self._planned_s = time_s
         plan, position = self._builder.plan(), self._builder.pose[:2, 3]
-        speed = speeds(plan, position, self._room_m, unseen_speed=0.0)
+        speed = speeds(plan, [position], self._room_m, unseen_speed=0.0)
         times = travel_times(plan, speed, position)
         frontiers = find_frontiers(plan, times)
         if self._target is not None and (self._looked or time_s - self._begun_s > PATIENCE_S):

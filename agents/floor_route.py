@@ -5,29 +5,30 @@ from __future__ import annotations
 import numpy as np
 import skfmm
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from asyncmde_sim.agents.route import COMFORT_M, descend
 from asyncmde_sim.mapping import FloorPlan
 
 ESCAPE_M = 0.35
-"""So near to the robot every cell without an obstacle is passable: it may stand too near to one."""
+"""So near to an end of a way every cell without an obstacle is passable."""
 
 
 def speeds(
-    plan: FloorPlan, position: NDArray[np.float64], room_m: float, unseen_speed: float
+    plan: FloorPlan, ends: list[NDArray[np.float64]], room_m: float, unseen_speed: float
 ) -> NDArray[np.float64]:
     """Relative speed (X, Y) in each cell, 0 where there is no way.
 
     Args:
         plan: The floor.
-        position: (2,) where the robot is.
+        ends: Places (2,) where the robot is or must go: it may stand too near to an obstacle there.
         room_m: Distance that its centre must keep from obstacles.
         unseen_speed: Through what was not seen; 0 forbids it.
     """
     speed = np.where(plan.free, 1.0, unseen_speed)
     speed *= np.clip((plan.room_m - room_m) / COMFORT_M, 0.3, 1.0)
     speed[plan.room_m < room_m] = 0.0
-    near = np.linalg.norm(plan.centres - position, axis=-1) < ESCAPE_M
+    near = np.any([np.linalg.norm(plan.centres - end, axis=-1) < ESCAPE_M for end in ends], axis=0)
     speed[near & (speed == 0) & ~plan.occupied] = 0.1
     return speed
 
@@ -41,6 +42,8 @@ def travel_times(
     front[cell] = -1.0
     passable = speed > 0
     passable[cell] = True
+    if (ndimage.binary_dilation(front < 0) & passable).sum() == 1:
+        return np.where(front < 0, 0.0, np.inf)
     found = skfmm.travel_time(np.ma.MaskedArray(front, ~passable), np.maximum(speed, 1e-3), dx=plan.cell_m)
     return np.asarray(np.ma.filled(found, np.inf), dtype=np.float64)
 

@@ -61,7 +61,7 @@ class PlanAgent:
         pose = self._builder.pose
         there = (pose[:3, :3] @ goal + pose[:3, 3])[:2]
         plan = self._builder.plan(there)
-        speed = speeds(plan, pose[:2, 3], self._room_m, UNSEEN_SPEED)
+        speed = speeds(plan, [pose[:2, 3], there], self._room_m, UNSEEN_SPEED)
         times = travel_times(plan, speed, there)
         route = way_back(plan, times, pose[:2, 3])
         self._follower.route = np.concatenate([route, there[None]]) if len(route) > 1 else there[None]

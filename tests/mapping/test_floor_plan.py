@@ -83,7 +83,7 @@ def test_a_goal_that_was_not_seen_is_in_the_plan(backend):
 
 def test_ways_go_around_the_box_and_keep_their_distance(plan):
     start, goal = np.array([2.0, 2.5]), np.array([4.0, 1.0])
-    speed = speeds(plan, start, 0.24, unseen_speed=0.0)
+    speed = speeds(plan, [start], 0.24, unseen_speed=0.0)
     times = travel_times(plan, speed, start)
     way = way_back(plan, times, goal)[::-1]
     np.testing.assert_allclose(way[0], start, atol=plan.cell_m)
@@ -91,12 +91,21 @@ def test_ways_go_around_the_box_and_keep_their_distance(plan):
     assert plan.room_m[tuple(plan.index(way).T)].min() > 0.2
     length = np.linalg.norm(np.diff(way, axis=0), axis=1).sum()
     assert np.linalg.norm(goal - start) <= length < 1.5 * np.linalg.norm(goal - start)
-    assert np.isinf(times[cell(plan, 2.0, 0.0)]), "no way into a wall"
+    wall = plan.centre(np.argwhere(plan.occupied & (plan.room_m == 0))[0])
+    assert np.isinf(times[cell(plan, *wall)]), "no way into a wall"
+
+
+def test_from_within_an_obstacle_there_is_no_way():
+    occupied = np.ones((20, 20), bool)
+    occupied[:, :5] = False
+    plan = FloorPlan(np.zeros(2), 0.05, occupied, ~occupied)
+    times = travel_times(plan, np.where(occupied, 0.0, 1.0), np.array([0.5, 0.5]))
+    assert np.isfinite(times).sum() == 1
 
 
 def test_frontiers_lie_between_the_free_and_the_unseen(plan):
     start = PLACE[:2]
-    times = travel_times(plan, speeds(plan, start, 0.24, 0.0), start)
+    times = travel_times(plan, speeds(plan, [start], 0.24, 0.0), start)
     frontiers = find_frontiers(plan, times)
     assert frontiers
     for frontier in frontiers:
