@@ -16,7 +16,7 @@ SMALL = {
     "environments": ["IndoorStatic-v0"],
     "depth": ["oracle", "foundation", "async", "async-odometry"],
     "devices": ["orin-trt", "orin-torch"],
-    "seeds": 6,
+    "seeds": 4,
 }
 STEPS = 3
 
