@@ -390,12 +390,23 @@ class TsdfMap:
 
 
 def as_trimesh(mesh: Any) -> trimesh.Trimesh:
-    """An Open3D tensor mesh as a trimesh object, colours included."""
+    """An Open3D tensor mesh as a trimesh object, colours included.
+
+    Vertices and triangles are put in order, for Open3D gives the same ones in another order each time.
+    """
     faces = mesh.triangle.indices.cpu().numpy() if "indices" in mesh.triangle else np.zeros((0, 3), int)
     if len(faces) == 0:
         return trimesh.Trimesh()
+    vertices = mesh.vertex.positions.cpu().numpy()
     colours = np.clip(mesh.vertex.colors.cpu().numpy() * 255, 0, 255).astype(np.uint8)
-    return trimesh.Trimesh(mesh.vertex.positions.cpu().numpy(), faces, vertex_colors=colours, process=False)
+    order = np.lexsort(vertices.T)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    faces = place[faces]
+    first = faces.argmin(axis=1)[:, None]
+    faces = np.take_along_axis(faces, (first + [0, 1, 2]) % 3, axis=1)
+    faces = faces[np.lexsort(faces.T[::-1])]
+    return trimesh.Trimesh(vertices[order], faces, vertex_colors=colours[order], process=False)
 
 
 def _shared(tensor: Any) -> torch.Tensor:
