@@ -404,7 +404,7 @@ def as_trimesh(mesh: Any) -> trimesh.Trimesh:
     place[order] = np.arange(len(order))
     faces = place[faces]
     first = faces.argmin(axis=1)[:, None]
-    faces = np.take_along_axis(faces, (first + [0, 1, 2]) % 3, axis=1)
+    faces = np.take_along_axis(faces, (first + np.arange(3)) % 3, axis=1)
     faces = faces[np.lexsort(faces.T[::-1])]
     return trimesh.Trimesh(vertices[order], faces, vertex_colors=colours[order], process=False)
 
