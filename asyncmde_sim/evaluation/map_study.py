@@ -71,7 +71,7 @@ def explore(setup: Setup, config: RolloutConfig, folder: Path) -> Row:
         folder: The map's files go there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rollout, results = prepare(config), Results()
+    rollout, results = prepare(config, config.seed), Results()
     maps = MapLog(folder, rollout.env, rollout.agent)
     try:
         run(rollout, 1, config.seed, results, [maps])
