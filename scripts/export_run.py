@@ -1,0 +1,63 @@
+"""Export an episode of a rollout for other tools, by running it again.
+
+Examples:
+
+    python scripts/export_run.py runs/IndoorStatic-v0-async-orin-trt-seed0
+    python scripts/export_run.py runs/IndoorStatic-v0-async-orin-trt-seed0 --seed 3 --formats mcap rgbd
+    python scripts/export_run.py runs/IndoorStatic-v0-async-orin-trt-seed0 --formats trajectory
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from asyncmde_sim.evaluation.command_line import run_command
+from asyncmde_sim.evaluation.exports import FILES, FORMATS, check_formats, export_episode
+from asyncmde_sim.evaluation.replay import past_episode
+
+
+@dataclass(frozen=True)
+class ExportRun:
+    """Write what an episode's camera saw and where it was.
+
+    Args:
+        results: Folder of a rollout's results.
+        seed: Seed of the episode; by default the first one.
+        formats: trajectory (true path, TUM format, as evo reads it), rgbd (images, true depth and poses, TUM
+            RGB-D layout), mcap (messages of ROS 2), rerun, video. All but the first run the episode again and
+            write its path by odometry, too.
+        out: Folder in which the episode's files become a folder; it must not be there already.
+    """
+
+    results: Annotated[Path, tyro.conf.Positional]
+    seed: int | None = None
+    formats: tuple[str, ...] = FORMATS
+    out: Path = Path("exports")
+
+    def __post_init__(self) -> None:
+        check_formats(self.formats)
+
+    def run(self) -> None:
+        """Write the files and say where they are."""
+        past = past_episode(self.results, self.seed)
+        folder = self.out / past.name
+        changed = export_episode(past, folder, self.formats)
+        for name in self.formats:
+            print(f"{name}: {folder / FILES[name]}")
+        if changed is not None:
+            print(f"Not the same episode: {changed}.", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return run_command(ExportRun, ExportRun.run, __doc__, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
