@@ -1,10 +1,12 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what they hold."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +28,21 @@ def remove_unfinished(path: Path) -> None:
     """Remove what processes that were killed in ``write_whole`` left beside ``path``."""
     for left in path.parent.glob(f".{path.stem}-{8 * '?'}{path.suffix}"):
         left.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file; read again only when its size or its time of change are others."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+def files_sha256(path: Path) -> dict[str, str]:
+    """SHA-256 of a file, or of every file of a folder by its path in it."""
+    if path.is_file():
+        return {path.name: sha256(path)}
+    return {str(p.relative_to(path)): sha256(p) for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, size: int, changed_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -37,6 +37,7 @@ def make_environment(
     engine: str | None = None,
     align: str | None = None,
     clock: str = "simulated",
+    treatment: str = "whole",
     **options: Any,
 ) -> gym.Env[Any, Any]:
     """An environment whose observation holds estimated depth.
@@ -51,6 +52,7 @@ def make_environment(
         engine: What runs the networks; see ``make_source``.
         align: What brings a relative model's depth to metres, see ``runtime.make_source``.
         clock: ``simulated`` or ``wall``, see ``runtime.make_source``.
+        treatment: What of the source's error and delay is kept, see ``runtime.make_source``.
         **options: Options of the plain environment.
 
     Raises:
@@ -65,7 +67,7 @@ def make_environment(
 
     camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
     focal = camera.focal_px / camera.width
-    source = make_source(depth, device, refresh, latency_ms, weights, focal, engine, align, clock)
+    source = make_source(depth, device, refresh, latency_ms, weights, focal, engine, align, clock, treatment)
     return DepthWrapper(env, source)
 
 

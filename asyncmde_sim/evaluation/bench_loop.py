@@ -75,7 +75,7 @@ def time_loop(config: RolloutConfig, steps: int) -> LoopTimes:
         config: The rollout; its agent steers, and an episode that ends is followed by the next.
         steps: How many.
     """
-    rollout = prepare(config)
+    rollout = prepare(config, config.seed)
     env, agent = rollout.env, rollout.agent
     functions: dict[str, tuple[type, str]] = {
         "render": (type(env.unwrapped.backend), "render"),  # type: ignore[attr-defined]

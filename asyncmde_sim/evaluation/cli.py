@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if config.rerun:
             check_rerun()
         weights = weights_record(config)
-        rollout = prepare(config)
+        rollout = prepare(config, config.seed)
         config = dataclasses.replace(config, agent=rollout.agent_name)
         open_folder(config.out_dir, describe(config, _robot(rollout), weights))
     except (ValueError, OSError, ImportError, gym.error.Error) as error:

@@ -36,7 +36,7 @@ def conditions(
     yield Condition("straight to the goal", replace(true, depth="blind", agent="straight"))
     for latency in latencies_ms:
         yield Condition(f"true depth, {latency:g} ms old", replace(true, latency_ms=latency))
-    rollout = prepare(true)
+    rollout = prepare(true, true.seed)
     own = rollout.env.unwrapped.robot.max_speed_mps  # type: ignore[attr-defined]
     rollout.env.close()
     for fraction in speeds:
@@ -49,7 +49,7 @@ def conditions(
 def run_episodes(config: RolloutConfig, seed: int, episodes: int) -> list[Row]:
     """Rows of the episode table for ``episodes`` seeds from ``seed``."""
     results = Results()
-    rollout = prepare(replace(config, seed=seed))
+    rollout = prepare(config, seed)
     run(rollout, episodes, seed, results)
     rollout.env.close()
     return results.episode_rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import inspect
 import json
 import os
 import platform
@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from asyncmde_sim.depth.weights_folder import RELATIVE_STAND_IN, find_weights, is_ours
-from asyncmde_sim.evaluation.config import RolloutConfig
+from asyncmde_sim.evaluation.config import EpisodeConfig, RolloutConfig
 from asyncmde_sim.evaluation.records import write_json, write_table
 from asyncmde_sim.evaluation.rollout import Results
+from asyncmde_sim.files import files_sha256, sha256
 from asyncmde_sim.runtime.engines import default_engine
 from asyncmde_sim.runtime.engines.spec import parse_engine
+from asyncmde_sim.runtime.own_model import find_class, is_own
 from asyncmde_sim.runtime.registry import is_remote
 
 FORMAT = "asyncmde-sim rollout"
@@ -99,14 +101,24 @@ def describe(config: RolloutConfig, robot: Any, weights: dict[str, Any] | None) 
     }
 
 
-def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
+def weights_record(config: EpisodeConfig) -> dict[str, Any] | None:
     """Name, engine and files (SHA-256) of the weights a source uses; None for one without networks here.
 
-    Only ``foundation`` may use weights that are not ours: a model of the transformers library.
+    Only ``foundation`` may use weights that are not ours: a model of the transformers library. A model of the
+    user's own is named by the file of its class and, where they are files, its weights.
 
     Raises:
         FileNotFoundError: There are no such weights.
+        ValueError: There is no such class.
     """
+    if is_own(config.depth):
+        named = [Path(inspect.getfile(find_class(config.depth))), Path(config.weights or "")]
+        hashes = [files_sha256(path) for path in named if path.is_file() or (path.is_dir() and path.name)]
+        return {
+            "name": config.weights or config.depth,
+            "engine": None,
+            "sha256": {name: digest for files in hashes for name, digest in files.items()},
+        }
     if config.depth in ("oracle", "blind") or is_remote(config.depth):
         return None
     stand_in = config.weights == RELATIVE_STAND_IN
@@ -119,7 +131,7 @@ def weights_record(config: RolloutConfig) -> dict[str, Any] | None:
     return {
         "name": config.weights if foreign or stand_in else folder.name,
         "engine": engine,
-        "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "sha256": {path.name: sha256(path) for path in files},
     }
 
 

@@ -12,7 +12,7 @@ import gymnasium as gym
 import pyarrow as pa
 
 from asyncmde_sim.agents import Agent, agent_for, usual_agent
-from asyncmde_sim.evaluation.config import RolloutConfig
+from asyncmde_sim.evaluation.config import EpisodeConfig
 from asyncmde_sim.evaluation.records import (
     EPISODE_SCHEMA,
     STEP_SCHEMA,
@@ -114,19 +114,29 @@ def resized_camera(env: str, image_size: tuple[int, int], backend: str = "raycas
     return dataclasses.replace(camera, width=width, height=height)
 
 
-def prepare(config: RolloutConfig) -> Rollout:
+def make_environment(config: EpisodeConfig) -> gym.Env[Any, Any]:
+    """The environment of a config, with the depth wrapper; networks and scenes are loaded by its ``reset``.
+
+    Raises:
+        ValueError: An option is wrong; the message says what would be right.
+        OSError: A file is missing or cannot be read.
+    """
+    options = config.environment_options()
+    if config.image_size is not None:
+        options["camera"] = resized_camera(config.env, config.image_size, config.backend)
+    return gym.make(config.env, disable_env_checker=True, **options)
+
+
+def prepare(config: EpisodeConfig, seed: int) -> Rollout:
     """Make everything and reset the first episode, so that whatever is wrong shows before the first step.
 
     Raises:
         ValueError: An option or a file's content is wrong; the message says what would be right.
         OSError: A file is missing or cannot be read.
     """
-    options = config.environment_options()
-    if config.image_size is not None:
-        options["camera"] = resized_camera(config.env, config.image_size, config.backend)
-    env = gym.make(config.env, disable_env_checker=True, **options)
+    env = make_environment(config)
     name = config.agent or usual_agent(env)
-    return Rollout(env, name, agent_for(env, name), env.reset(seed=config.seed), config.restart)
+    return Rollout(env, name, agent_for(env, name), env.reset(seed=seed), config.restart)
 
 
 def run(

@@ -23,14 +23,14 @@ from asyncmde_sim.depth.weights_folder import WeightsConfig, find_weights, read_
 from asyncmde_sim.hil import MAX_IN_FLIGHT, MAX_MESSAGE_BYTES, PORT, PROTOCOL, SERVICE
 from asyncmde_sim.hil import device_pb2 as pb
 from asyncmde_sim.hil.buffers import keep_buffers
-from asyncmde_sim.hil.no_engines import NAME as NO_ENGINE
-from asyncmde_sim.hil.no_engines import NoEngines
 from asyncmde_sim.hil.security import is_loopback, own_token, server_credentials, token_matches
 from asyncmde_sim.hil.session import Limits, Refused, Session
 from asyncmde_sim.hil.telemetry import Telemetry
 from asyncmde_sim.hil.workers import SharedEngines
 from asyncmde_sim.runtime.concurrent_source import BothPaths
 from asyncmde_sim.runtime.engines import default_engine, load_engines
+from asyncmde_sim.runtime.engines.no_engines import NAME as NO_ENGINE
+from asyncmde_sim.runtime.engines.no_engines import NoEngines
 from asyncmde_sim.runtime.engines.onnx_engine import cpu_threads
 from asyncmde_sim.runtime.engines.spec import parse_engine
 

@@ -1,4 +1,4 @@
-"""Engines that compute nothing, to measure the way to a device alone."""
+"""Engines that compute nothing: to measure the way to a device, or where only the times count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ TRUST_SHAPE = (42, 56)
 
 
 class NoSlow:
-    """Gives no memory."""
+    """Gives no memory, and 1 m everywhere."""
+
+    def run(self, image: NDArray[np.uint8]) -> Any:
+        """Depth (H, W) of 1 m."""
+        return np.ones(image.shape[:2], np.float32)
 
     def memory(self, image: NDArray[np.uint8]) -> Any:
         """Nothing."""
@@ -32,7 +36,8 @@ class NoFast:
 
 
 class NoEngines:
-    """Both paths."""
+    """Both paths, and the fast one without memory."""
 
     slow: Any = NoSlow()
     fast: Any = NoFast()
+    single: Any = NoSlow()

@@ -1,0 +1,93 @@
+"""What makes two episodes the same: code, config, and the content of the files that a config names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import asyncmde_sim
+from asyncmde_sim.evaluation.config import EpisodeConfig
+from asyncmde_sim.evaluation.output import weights_record
+from asyncmde_sim.files import files_sha256, sha256
+
+ROOMS = ("agents", "depth", "envs", "hil", "mapping", "metrics", "recordings", "runtime", "scenes")
+"""Packages whose code decides an episode."""
+MODULES = ("config", "records", "rollout")
+"""Modules of ``evaluation`` that do, too."""
+PACKAGES = ("asyncmde-sim", "numpy", "scipy", "torch", "onnxruntime", "gymnasium", "embreex", "trimesh")
+
+FILES = ("device", "scene", "agent")
+"""Fields of a config that may name a file or a folder."""
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """The package's version, and a hash of the code that decides an episode."""
+    files = []
+    for room in ROOMS:
+        spec = find_spec(f"asyncmde_sim.{room}")
+        assert spec is not None and spec.submodule_search_locations
+        root = Path(next(iter(spec.submodule_search_locations)))
+        files += [
+            (f"{room}/{p.relative_to(root)}", p) for p in root.rglob("*") if p.suffix in (".py", ".json")
+        ]
+    package = Path(next(iter(asyncmde_sim.__path__)))
+    files += [(f"evaluation/{m}.py", package / "evaluation" / f"{m}.py") for m in MODULES]
+    digest = hashlib.sha256()
+    for name, path in sorted(files):
+        digest.update(f"{name} {sha256(path)}\n".encode())
+    return f"{version('asyncmde-sim')}+{digest.hexdigest()[:12]}"
+
+
+def identity(config: EpisodeConfig) -> dict[str, Any]:
+    """What a config is, wherever its files lie: their content's SHA-256 stands for their paths.
+
+    Raises:
+        FileNotFoundError: There are no such weights.
+    """
+    named = {name: _named(getattr(config, name)) for name in FILES}
+    return {**config.as_dict(), **named, "weights": weights_record(config), "code": code_version()}
+
+
+def key_of(config: EpisodeConfig) -> str:
+    """A hash that no other config, code or weights have."""
+    text = json.dumps(identity(config), sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def machine() -> dict[str, Any]:
+    """Hardware and versions of this machine."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "gpu": _gpu(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+
+
+def _named(value: str | None) -> Any:
+    return {"sha256": files_sha256(Path(value))} if value is not None and Path(value).exists() else value
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def _gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -1,0 +1,161 @@
+"""Writes the folder of a suite's results: whole episodes in files of their own, folded into two tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from asyncmde_sim.evaluation.records import Row, write_json, write_table
+from asyncmde_sim.evaluation.suite.cells import Cell
+from asyncmde_sim.evaluation.suite.identity import code_version, machine
+from asyncmde_sim.evaluation.suite.results import (
+    EPISODES,
+    FOLD,
+    FORMAT,
+    PARTS,
+    STEPS,
+    STEPS_SUFFIX,
+    load_results,
+    part_files,
+    read_description,
+    step_files,
+    steps_in,
+)
+from asyncmde_sim.evaluation.suite.suite import Suite, load_suite, suite_text
+from asyncmde_sim.files import write_whole
+
+
+def check_store(folder: Path, suite: Suite) -> None:
+    """Check that a suite's results can go into a folder, which need not exist; changes nothing.
+
+    Raises:
+        ValueError: It is not a folder or holds something else, or results of another suite or version.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: give another --out")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    found = read_description(folder)["code_version"]
+    if found != code_version():
+        raise ValueError(
+            f"{folder} holds results of the code {found}, but this is {code_version()}: give another --out, "
+            "or use that version"
+        )
+    before = load_suite(folder / "suite.yaml")
+    if before != suite:
+        names = [f.name for f in dataclasses.fields(Suite)]
+        other = next(name for name in names if getattr(before, name) != getattr(suite, name))
+        raise ValueError(
+            f"{folder} holds results of another suite (its {other} differ): give another --out, or that suite"
+        )
+
+
+class Store:
+    """The folder while it grows; ``load_results`` reads it at any time.
+
+    An episode is two files in ``parts/``, its steps and then its row, each whole or not there; the second is
+    what counts. ``fold`` brings all of them into ``episodes.parquet`` and ``steps.parquet``.
+
+    Args:
+        folder: The folder; made if it is not there.
+        suite: The suite.
+
+    Raises:
+        ValueError: See ``check_store``.
+        OSError: It cannot be written.
+    """
+
+    def __init__(self, folder: Path, suite: Suite) -> None:
+        check_store(folder, suite)
+        self.folder, self.suite = folder, suite
+        self.cells: dict[str, Cell] = {}
+        self.wanted: dict[str, int] = {}
+        self.failures: dict[str, str] = {}
+        machines = [machine()]
+        parts = folder / PARTS
+        parts.mkdir(parents=True, exist_ok=True)
+        if (folder / "cells.json").is_file():
+            before = load_results(folder)
+            self.cells, self.wanted = dict(before.cells), dict(before.wanted)
+            self.failures = dict(before.failures)
+            machines = [*(m for m in before.machines if m != machine()), machine()]
+        for unfinished in [*folder.glob(".*-????????.*"), *parts.glob(".*")]:
+            unfinished.unlink()
+        write_whole(folder / "suite.yaml", lambda path: path.write_text(suite_text(suite), encoding="utf-8"))
+        write_json({"machines": machines}, folder / "machine.json")
+        self._describe()
+
+    def plan(self, wanted: Mapping[Cell, int]) -> None:
+        """Say which cells there are, and how many episodes each is to have at least."""
+        before = dict(self.wanted)
+        for cell, episodes in wanted.items():
+            self.cells.setdefault(cell.key, cell)
+            self.wanted[cell.key] = max(episodes, self.wanted.get(cell.key, 0))
+        if self.wanted != before:
+            self._describe()
+
+    def add(self, key: str, row: Row, steps: pa.Table) -> None:
+        """Keep an episode of a cell: its row of ``EPISODE_SCHEMA``, and a table with ``STEP_SCHEMA``.
+
+        Raises:
+            OSError: It cannot be written; everything kept before is still there.
+        """
+        path = self.folder / PARTS / f"{key}-{row['seed']}.parquet"
+        column = pa.array([key] * steps.num_rows, pa.string())
+        own = steps.replace_schema_metadata(None).add_column(0, STEPS.field("cell"), column)
+        write_table(own, path.with_name(path.stem + STEPS_SUFFIX))
+        write_table(pa.Table.from_pylist([{"cell": key, **row}], EPISODES), path)
+
+    def fail(self, key: str, traceback: str) -> None:
+        """Keep what a cell raised."""
+        self.failures[key] = traceback
+        self._describe()
+
+    def forget_failures(self) -> None:
+        """Let failed cells be run again."""
+        self.failures.clear()
+        self._describe()
+
+    def fold(self) -> None:
+        """Bring all episodes into the two tables, in the order of the cells and seeds.
+
+        Raises:
+            OSError: They cannot be written; every episode is still there.
+        """
+        episodes = load_results(self.folder).episodes
+        if not part_files(self.folder):
+            return
+        pairs = list(zip(episodes["cell"].to_pylist(), episodes["seed"].to_pylist(), strict=True))
+        fold = {FOLD: hashlib.sha256(repr(pairs).encode()).hexdigest()}
+
+        def write_steps(path: Path) -> None:
+            with pq.ParquetWriter(path, STEPS.with_metadata(fold)) as writer:
+                for key in self.cells:
+                    own = steps_in(step_files(self.folder, key)).to_table(filter=pc.field("cell") == key)
+                    if own.num_rows:
+                        own = own.sort_by([("episode", "ascending"), ("step", "ascending")])
+                        writer.write_table(own.replace_schema_metadata(fold), row_group_size=own.num_rows)
+
+        write_whole(self.folder / "steps.parquet", write_steps)
+        write_table(episodes.replace_schema_metadata(fold), self.folder / "episodes.parquet")
+        for part in (self.folder / PARTS).iterdir():
+            part.unlink()
+
+    def _describe(self) -> None:
+        cells = {
+            key: {
+                **{k: v for k, v in dataclasses.asdict(cell).items() if k != "key"},
+                "wanted": self.wanted[key],
+                "status": "failed" if key in self.failures else "planned",
+                "traceback": self.failures.get(key),
+            }
+            for key, cell in self.cells.items()
+        }
+        values = {"format": FORMAT, "code_version": code_version(), "cells": cells}
+        write_json(values, self.folder / "cells.json")
