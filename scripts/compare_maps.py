@@ -38,9 +38,8 @@ from asyncmde_sim.mapping.weighting import check_weighting
 from asyncmde_sim.recordings import open_recording
 from asyncmde_sim.recordings.frames import check_motion, frames_along
 from asyncmde_sim.runtime import make_source
+from asyncmde_sim.runtime.registry import DEVICELESS
 from asyncmde_sim.scenes.mesh_io import load_mesh
-
-DEVICELESS = ("oracle", "blind")
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
 from rich.console import Console
 
-from asyncmde_sim.evaluation.command_line import REFUSED, parse, sentence
+from asyncmde_sim.evaluation.command_line import REFUSED, parse, sentence, stop_signals
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.console import Progress, summary_table
 from asyncmde_sim.evaluation.map_log import MapLog
@@ -81,7 +80,7 @@ def _run(config: RolloutConfig, rollout: Rollout) -> int:
     lost: str | None = None
     told: list[str] = []
     maps = MapLog(folder, rollout.env, rollout.agent) if hasattr(rollout.agent, "map") else None
-    with _stop_signals() as stops:
+    with stop_signals() as stops:
         try:
             remote = RemoteLog(rollout.source, config.depth, folder)
             watchers = [*_watchers(config, rollout), *([] if maps is None else [maps])]
@@ -121,24 +120,6 @@ def _watchers(config: RolloutConfig, rollout: Rollout) -> list[Watcher]:
     if config.rerun:
         watchers.append(RerunLog(folder / "recording.rrd", robot.camera))
     return watchers
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """The first Ctrl-C or SIGTERM is noted in the list, for the next step to see; the second interrupts."""
-    noted: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        noted.append(number)
-        if len(noted) == 2:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _robot(rollout: Rollout) -> Any:

@@ -18,7 +18,7 @@ from asyncmde_sim.files import files_sha256, sha256
 from asyncmde_sim.runtime.engines import default_engine
 from asyncmde_sim.runtime.engines.spec import parse_engine
 from asyncmde_sim.runtime.own_model import find_class, is_own
-from asyncmde_sim.runtime.registry import is_remote
+from asyncmde_sim.runtime.registry import DEVICELESS, is_remote
 
 FORMAT = "asyncmde-sim rollout"
 FILES = (
@@ -119,7 +119,7 @@ def weights_record(config: EpisodeConfig) -> dict[str, Any] | None:
             "engine": None,
             "sha256": {name: digest for files in hashes for name, digest in files.items()},
         }
-    if config.depth in ("oracle", "blind") or is_remote(config.depth):
+    if config.depth in DEVICELESS or is_remote(config.depth):
         return None
     stand_in = config.weights == RELATIVE_STAND_IN
     ours = stand_in or config.weights is None or is_ours(config.weights)

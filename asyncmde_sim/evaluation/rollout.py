@@ -164,7 +164,7 @@ def run(
         for episode in range(episodes):
             try:
                 fresh = rollout.env.reset(seed=seed + episode) if episode else rollout.first
-                if should_stop() or not _run_episode(
+                if should_stop() or not run_episode(
                     rollout, fresh, episode, seed + episode, results, watchers, should_stop
                 ):
                     return
@@ -177,15 +177,26 @@ def run(
             watcher.close()
 
 
-def _run_episode(
+def run_episode(
     rollout: Rollout,
     fresh: tuple[Observation, Info],
     episode: int,
     seed: int,
     results: Results,
-    watchers: Sequence[Watcher],
-    should_stop: Callable[[], bool],
+    watchers: Sequence[Watcher] = (),
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
+    """Run one episode into ``results``; true unless it was given up.
+
+    Args:
+        rollout: Environment and agent.
+        fresh: Observation and info of the environment's reset with ``seed``.
+        episode: The episode's number in the tables.
+        seed: See above.
+        results: Gets the episode when it ends.
+        watchers: Are told of it.
+        should_stop: See ``run``.
+    """
     env, agent = rollout.env, rollout.agent
     observation, info = fresh
     agent.reset(seed=seed)

@@ -63,8 +63,8 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int =
     if not np.isfinite(difference).all():
         raise ValueError("a result is not finite: leave that seed out of both conditions")
     rng = np.random.default_rng(seed)
-    means = np.array(
-        [difference[rng.integers(len(difference), size=len(difference))].mean() for _ in range(resamples)]
-    )
+    pairs = len(difference)
+    rows = [len(part) for part in np.array_split(np.arange(resamples), 1 + resamples * pairs // 2**20)]
+    means = np.concatenate([difference[rng.integers(pairs, size=(row, pairs))].mean(axis=1) for row in rows])
     low, high = np.quantile(means, [0.025, 0.975])
     return PairedDifference(float(difference.mean()), float(low), float(high), len(difference))

@@ -50,6 +50,8 @@ _BUILDERS: dict[str, Callable[[Engines, Timing, RefreshPolicy], DepthSource]] = 
     "blind": lambda engines, timing, policy: BlindSource(),
 }
 SOURCE_NAMES = tuple(_BUILDERS)
+DEVICELESS = ("oracle", "blind")
+"""Sources that run on no device."""
 
 REMOTE = {"hil": "asyncmde_sim.hil.remote:remote_source"}
 """Sources that are an address, by its scheme; each is imported where it is used."""

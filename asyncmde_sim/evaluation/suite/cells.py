@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -59,6 +59,11 @@ class Cell:
     treatment: str
     speed_share: float
     config: EpisodeConfig
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it belongs to the suite's product: whole, and at the environment's own speed."""
+        return self.treatment == WHOLE and self.speed_share == 1
 
     @property
     def is_oracle(self) -> bool:
@@ -137,11 +142,22 @@ def treated_place(cell: Cell, treatment: str) -> Place:
     return place if timeline_of(cell.config.depth) == "async" else place._replace(device=None)
 
 
+@lru_cache(maxsize=1024)
 def at_speed(cell: Cell, share: float) -> Cell:
     """A cell of the product with another top speed of the robot, a share of its own, to the next mm/s."""
     speed = cell.max_speed if share == 1 else round(share * cell.max_speed, 3)
     config = replace(cell.config, max_speed=speed)
     return replace(cell, key=key_of(config), max_speed=speed, speed_share=share, config=config)
+
+
+def in_order(cells: Iterable[Cell]) -> list[Cell]:
+    """The cells as they come; behind them those at other speeds, in the order of the first and by speed."""
+    found = list(cells)
+    first = [cell for cell in found if cell.speed_share == 1]
+    places = [cell.place._replace(max_speed=0.0) for cell in first]
+    others = [cell for cell in found if cell.speed_share != 1]
+    others.sort(key=lambda c: (places.index(c.place._replace(max_speed=0.0)), c.speed_share))
+    return [*first, *others]
 
 
 def check_cell(cell: Cell) -> None:

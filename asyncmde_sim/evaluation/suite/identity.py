@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -68,7 +69,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "gpu": _gpu(),
+        "gpus": _gpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
@@ -87,7 +88,8 @@ def _processor() -> str:
     return next(names, platform.processor())
 
 
-def _gpu() -> str | None:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+def _gpus() -> list[str]:
+    cards = (
+        path.read_text(encoding="utf-8") for path in Path("/proc/driver/nvidia/gpus").glob("*/information")
+    )
+    return [match[1] for text in cards if (match := re.search(r"Model:\s*(.+)", text))]

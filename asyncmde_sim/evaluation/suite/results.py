@@ -18,7 +18,6 @@ from asyncmde_sim.evaluation.config import EpisodeConfig
 from asyncmde_sim.evaluation.records import EPISODE_SCHEMA, STEP_SCHEMA
 from asyncmde_sim.evaluation.suite.cells import Cell, Place
 from asyncmde_sim.evaluation.suite.suite import Suite, load_suite
-from asyncmde_sim.runtime.treatments import WHOLE
 
 FORMAT = "asyncmde-sim suite 1"
 """Changes when a folder can no longer be read by what read the last one."""
@@ -78,8 +77,8 @@ class Results:
 
     @property
     def product(self) -> list[Cell]:
-        """The cells of the suite's product, in its order: whole, and at the environment's own speed."""
-        return [c for c in self.cells.values() if c.treatment == WHOLE and c.speed_share == 1]
+        """The cells of the suite's product, in its order."""
+        return [cell for cell in self.cells.values() if cell.is_product]
 
     def at(self, place: Place) -> Cell | None:
         """The cell in a place."""

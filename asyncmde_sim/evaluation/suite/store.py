@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from asyncmde_sim.evaluation.records import Row, write_json, write_table
-from asyncmde_sim.evaluation.suite.cells import Cell
+from asyncmde_sim.evaluation.suite.cells import Cell, in_order
 from asyncmde_sim.evaluation.suite.identity import code_version, machine
 from asyncmde_sim.evaluation.suite.results import (
     EPISODES,
@@ -21,6 +22,7 @@ from asyncmde_sim.evaluation.suite.results import (
     PARTS,
     STEPS,
     STEPS_SUFFIX,
+    Results,
     load_results,
     part_files,
     read_description,
@@ -38,21 +40,21 @@ def check_store(folder: Path, suite: Suite) -> None:
         ValueError: It is not a folder or holds something else, or results of another suite or version.
     """
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: give another --out")
+        raise ValueError(f"{folder} is a file: use another folder")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     found = read_description(folder)["code_version"]
     if found != code_version():
         raise ValueError(
-            f"{folder} holds results of the code {found}, but this is {code_version()}: give another --out, "
-            "or use that version"
+            f"{folder} holds results of the code {found}, but this is {code_version()}: use another "
+            "folder, or that version"
         )
     before = load_suite(folder / "suite.yaml")
     if before != suite:
         names = [f.name for f in dataclasses.fields(Suite)]
         other = next(name for name in names if getattr(before, name) != getattr(suite, name))
         raise ValueError(
-            f"{folder} holds results of another suite (its {other} differ): give another --out, or that suite"
+            f"{folder} holds results of another suite (other {other}): use another folder, or that suite"
         )
 
 
@@ -77,18 +79,19 @@ class Store:
         self.cells: dict[str, Cell] = {}
         self.wanted: dict[str, int] = {}
         self.failures: dict[str, str] = {}
-        machines = [machine()]
+        self.episodes = 0
+        machines: list[dict[str, Any]] = []
         parts = folder / PARTS
         parts.mkdir(parents=True, exist_ok=True)
         if (folder / "cells.json").is_file():
             before = load_results(folder)
             self.cells, self.wanted = dict(before.cells), dict(before.wanted)
-            self.failures = dict(before.failures)
-            machines = [*(m for m in before.machines if m != machine()), machine()]
+            self.failures, self.episodes = dict(before.failures), before.episodes.num_rows
+            machines += before.machines
         for unfinished in [*folder.glob(".*-????????.*"), *parts.glob(".*")]:
             unfinished.unlink()
         write_whole(folder / "suite.yaml", lambda path: path.write_text(suite_text(suite), encoding="utf-8"))
-        write_json({"machines": machines}, folder / "machine.json")
+        self._write_machines([*machines, machine()])
         self._describe()
 
     def plan(self, wanted: Mapping[Cell, int]) -> None:
@@ -97,6 +100,7 @@ class Store:
         for cell, episodes in wanted.items():
             self.cells.setdefault(cell.key, cell)
             self.wanted[cell.key] = max(episodes, self.wanted.get(cell.key, 0))
+        self.cells = {cell.key: cell for cell in in_order(self.cells.values())}
         if self.wanted != before:
             self._describe()
 
@@ -111,6 +115,7 @@ class Store:
         own = steps.replace_schema_metadata(None).add_column(0, STEPS.field("cell"), column)
         write_table(own, path.with_name(path.stem + STEPS_SUFFIX))
         write_table(pa.Table.from_pylist([{"cell": key, **row}], EPISODES), path)
+        self.episodes += 1
 
     def fail(self, key: str, traceback: str) -> None:
         """Keep what a cell raised."""
@@ -121,6 +126,18 @@ class Store:
         """Let failed cells be run again."""
         self.failures.clear()
         self._describe()
+
+    def take_over(self, results: Results) -> None:
+        """Add the cells, failures, machines and episodes of another folder that this one has not."""
+        own = load_results(self.folder)
+        self._write_machines([*own.machines, *results.machines])
+        self.failures |= {key: text for key, text in results.failures.items() if key not in self.failures}
+        self.plan({cell: results.wanted[key] for key, cell in results.cells.items()})
+        for key, cell in results.cells.items():
+            steps = results.steps.to_table(filter=pc.field("cell") == key).drop_columns(["cell"])
+            for row in results.episodes_of(cell).drop_columns(["cell"]).to_pylist():
+                if row["seed"] not in own.done.get(key, ()):
+                    self.add(key, row, steps.filter(pc.equal(steps["episode"], row["episode"])))
 
     def fold(self) -> None:
         """Bring all episodes into the two tables, in the order of the cells and seeds.
@@ -146,6 +163,10 @@ class Store:
         write_table(episodes.replace_schema_metadata(fold), self.folder / "episodes.parquet")
         for part in (self.folder / PARTS).iterdir():
             part.unlink()
+
+    def _write_machines(self, machines: Sequence[dict[str, Any]]) -> None:
+        once = [m for i, m in enumerate(machines) if m not in machines[:i]]
+        write_json({"machines": once}, self.folder / "machine.json")
 
     def _describe(self) -> None:
         cells = {

@@ -14,10 +14,7 @@ import yaml
 
 from asyncmde_sim.envs.registration import check_environment
 from asyncmde_sim.evaluation.suite.mapping import duplicate, from_mapping, from_mappings
-from asyncmde_sim.runtime.registry import is_remote
-
-NO_DEVICE = ("oracle", "blind")
-"""Depth sources that run on no device."""
+from asyncmde_sim.runtime.registry import DEVICELESS, is_remote
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class Depth:
     @property
     def has_device(self) -> bool:
         """Whether it runs on a device."""
-        return self.source not in NO_DEVICE
+        return self.source not in DEVICELESS
 
     @property
     def has_refresh(self) -> bool:
