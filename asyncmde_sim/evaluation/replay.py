@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import Row
 from asyncmde_sim.evaluation.rollout import Results, Rollout, Watcher, prepare, run
+from asyncmde_sim.evaluation.suite import Cell
+from asyncmde_sim.evaluation.suite import Results as SuiteResults
 
 SAME = ("scene", "steps", "success", "collided")
 """Columns of the episode table that tell whether an episode went as before."""
@@ -26,19 +28,16 @@ class PastEpisode:
     """An episode as the tables of its results have it.
 
     Args:
+        name: What files call it.
         config: What it was run with, its seed among it.
         row: Its row of the episode table.
         steps: Its rows of the step table, in order.
     """
 
+    name: str
     config: RolloutConfig
     row: Row
     steps: pa.Table
-
-    @property
-    def name(self) -> str:
-        """What files and messages call it."""
-        return dataclasses.replace(self.config, out=None).out_dir.name
 
 
 def past_episode(folder: Path, seed: int | None = None) -> PastEpisode:
@@ -56,7 +55,21 @@ def past_episode(folder: Path, seed: int | None = None) -> PastEpisode:
     episodes = pq.read_table(folder / "episodes.parquet")
     row = episode_of(episodes, seed, str(folder))
     steps = pq.read_table(folder / "steps.parquet", filters=[("episode", "=", row["episode"])])
-    return PastEpisode(_config(described.get("config"), row["seed"], folder), row, steps)
+    config = _config(described.get("config"), row["seed"], folder)
+    return PastEpisode(config.out_dir.name, config, row, steps)
+
+
+def past_episode_of(results: SuiteResults, cell: Cell, seed: int | None = None) -> PastEpisode:
+    """An episode of a cell of a suite, like ``past_episode``.
+
+    Raises:
+        ValueError: There is no such episode.
+    """
+    row = episode_of(results.episodes_of(cell), seed, cell.name)
+    own = (pc.field("cell") == cell.key) & (pc.field("episode") == row["episode"])
+    steps = results.steps.to_table(filter=own).sort_by("step")
+    config = RolloutConfig(**dataclasses.asdict(cell.config), seed=row["seed"])
+    return PastEpisode(f"{config.out_dir.name}-{cell.key[:6]}", config, row, steps)
 
 
 def episode_of(episodes: pa.Table, seed: int | None, where: str) -> Row:
@@ -90,7 +103,7 @@ def replay(past: PastEpisode, watchers: Callable[[Rollout], Sequence[Watcher]]) 
             f"clock is {past.config.clock!r}, but only episodes in simulated time can be run again: replay "
             "the run's trace.parquet with scripts/rollout.py --device"
         )
-    rollout, results = prepare(dataclasses.replace(past.config, episodes=1, restart=False)), Results()
+    rollout, results = prepare(dataclasses.replace(past.config, restart=False), past.config.seed), Results()
     try:
         run(rollout, 1, past.config.seed, results, watchers(rollout))
     finally:

@@ -61,14 +61,14 @@ def test_an_episode_is_found_by_its_seed(results):
 
 
 def test_only_simulated_time_can_be_run_again(results):
-    past = PastEpisode(RolloutConfig(clock="wall"), results.episodes.to_pylist()[0], results.steps)
+    past = PastEpisode("past", RolloutConfig(clock="wall"), results.episodes.to_pylist()[0], results.steps)
     with pytest.raises(ValueError, match="clock is 'wall'"):
         replay(past, lambda rollout: [])
 
 
 def test_what_cannot_be_exported_leaves_no_folder(results, tmp_path):
     row = results.episodes.to_pylist()[0]
-    past = PastEpisode(RolloutConfig(scene="flat-nowhere-1"), row, results.steps)
+    past = PastEpisode("past", RolloutConfig(scene="flat-nowhere-1"), row, results.steps)
     with pytest.raises((ValueError, OSError), match="flat-nowhere-1"):
         export_episode(past, tmp_path / "out", ["trajectory", "video"])
     assert list(tmp_path.iterdir()) == []
