@@ -108,7 +108,7 @@ def load_results(folder: Path) -> Results:
         failures={k: v["traceback"] for k, v in described["cells"].items() if v["traceback"] is not None},
         machines=tuple(json.loads((folder / "machine.json").read_text(encoding="utf-8"))["machines"]),
         episodes=episodes,
-        steps=steps_in(step_files(folder)),
+        steps=steps_in([path for paths in step_files(folder).values() for path in paths]),
     )
 
 
@@ -150,20 +150,21 @@ def part_files(folder: Path) -> dict[tuple[str, int], Path]:
     return found
 
 
-def step_files(folder: Path, key: str | None = None) -> list[Path]:
-    """The files with the steps of all finished episodes, or of those of one cell, each step once."""
+def step_files(folder: Path) -> dict[str | None, list[Path]]:
+    """The files with the steps of all finished episodes, each step once.
+
+    Those of ``parts/`` are under the key of their cell, and ``steps.parquet``, with any cell, under None.
+    """
     whole, rows = folder / "steps.parquet", folder / "episodes.parquet"
-    parts = part_files(folder)
+    files: dict[str | None, list[Path]] = {None: [whole] if whole.is_file() else []}
     if _fold(whole) != _fold(rows):  # killed between the two: the steps hold those of every part
-        parts = {}
+        return files
     known = _folded_episodes(folder)
     pairs = set(zip(known["cell"].to_pylist(), known["seed"].to_pylist(), strict=True))
-    new = [
-        path.with_name(path.name.removesuffix(".parquet") + STEPS_SUFFIX)
-        for episode, path in parts.items()
-        if episode not in pairs and key in (None, episode[0])
-    ]
-    return [*([whole] if whole.is_file() else []), *new]
+    for (key, seed), path in part_files(folder).items():
+        if (key, seed) not in pairs:
+            files.setdefault(key, []).append(path.with_name(path.stem + STEPS_SUFFIX))
+    return files
 
 
 def steps_in(files: list[Path]) -> ds.Dataset:

@@ -151,10 +151,14 @@ class Store:
         pairs = list(zip(episodes["cell"].to_pylist(), episodes["seed"].to_pylist(), strict=True))
         fold = {FOLD: hashlib.sha256(repr(pairs).encode()).hexdigest()}
 
+        files = step_files(self.folder)
+
         def write_steps(path: Path) -> None:
             with pq.ParquetWriter(path, STEPS.with_metadata(fold)) as writer:
                 for key in self.cells:
-                    own = steps_in(step_files(self.folder, key)).to_table(filter=pc.field("cell") == key)
+                    own = steps_in([*files[None], *files.get(key, [])]).to_table(
+                        filter=pc.field("cell") == key
+                    )
                     if own.num_rows:
                         own = own.sort_by([("episode", "ascending"), ("step", "ascending")])
                         writer.write_table(own.replace_schema_metadata(fold), row_group_size=own.num_rows)
