@@ -7,6 +7,7 @@ Examples:
     python scripts/bench.py loop                               # where the time of a rollout goes
     python scripts/bench.py render                             # the renderer, beside Embree alone
     python scripts/bench.py render --backends raycast habitat  # ... and Habitat-Sim, by number of processes
+    python scripts/bench.py report                             # a large suite's report, written and opened
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if sys.argv[1:2] == ["render"]:
 
 import math
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +50,7 @@ from asyncmde_sim.evaluation.bench_depth import (
 )
 from asyncmde_sim.evaluation.bench_loop import time_loop
 from asyncmde_sim.evaluation.bench_render import Load, parse_sizes, throughput, worker_cost
+from asyncmde_sim.evaluation.bench_report import time_report
 from asyncmde_sim.evaluation.command_line import REFUSED, sentence
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import write_json
@@ -315,9 +318,47 @@ class Render:
         print(f"frames/s      {1 / render:7.1f}   (at least 100)")
 
 
+@dataclass(frozen=True)
+class Report:
+    """Time the report of a suite whose results are made up, written and opened in a browser.
+
+    Opening needs Playwright and a Chromium, the one on the path or that of the variable CHROMIUM.
+    """
+
+    episodes: int = 10_000
+    """About how many episodes the suite has."""
+    steps: int = 300
+    """Steps of each."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1 or self.steps < 2:
+            raise ValueError(
+                f"episodes is {self.episodes} and steps {self.steps}, but at least 1 and 2 are needed"
+            )
+
+    def run(self) -> None:
+        """Measure and print."""
+        with tempfile.TemporaryDirectory() as folder:
+            times = time_report(Path(folder), self.episodes, self.steps)
+        print(
+            f"{times.episodes} episodes of {self.steps} steps; the page has {times.size_bytes / 1e6:.1f} MB"
+        )
+        print(f"read and written   {times.write_s:5.1f} s")
+        if times.open_s is None or times.drawn_s is None:
+            print("not opened: there is no browser (Debian, Ubuntu: apt install chromium)")
+            return
+        print(f"opened             {times.open_s:5.2f} s")
+        print(f"every chart drawn  {times.drawn_s:5.2f} s")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    commands: dict[str, Callable[..., Any]] = {"depth": Depth, "loop": Loop, "render": Render}
+    commands: dict[str, Callable[..., Any]] = {
+        "depth": Depth,
+        "loop": Loop,
+        "render": Render,
+        "report": Report,
+    }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, args=arguments, description=__doc__).run()
     except (ValueError, OSError, ImportError) as error:

@@ -64,9 +64,10 @@ class ExportRun:
         results = load_results(self.results)
         fitting = [cell for key, cell in results.cells.items() if key.startswith(self.cell or "")]
         if len(fitting) != 1:
+            cells = "; ".join(f"{key[:6]} ({cell.name})" for key, cell in results.cells.items())
             raise ValueError(
-                f"cell is {self.cell!r}, with which {len(fitting)} of the {len(results.cells)} keys in "
-                f"{self.results} begin: give one of {', '.join(results.cells)}"
+                f"cell is {self.cell!r}, with which {len(fitting)} of {len(results.cells)} keys begin: give "
+                f"the beginning of one, {cells}"
             )
         return past_episode_of(results, fitting[0], self.seed)
 

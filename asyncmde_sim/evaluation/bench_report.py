@@ -43,7 +43,6 @@ class ReportTimes:
 
     Args:
         episodes: Its episodes.
-        steps: Their steps.
         write_s: To write it.
         size_bytes: Size of the page.
         open_s: From the request to a page that can be read and answers, the best of three; None without a
@@ -52,7 +51,6 @@ class ReportTimes:
     """
 
     episodes: int
-    steps: int
     write_s: float
     size_bytes: int
     open_s: float | None
@@ -73,10 +71,10 @@ def time_report(folder: Path, episodes: int, steps: int) -> ReportTimes:
     write_report(load_results(folder), folder, rerun=False)
     write_s = time.perf_counter() - started
     file = folder / "report.html"
-    opened = [(None, None)] if find_browser() is None else [open_seconds(file) for _ in range(3)]
-    open_s, drawn_s = map(min, zip(*opened, strict=True))
-    count, size = results.episodes.num_rows, file.stat().st_size
-    return ReportTimes(count, results.steps.count_rows(), write_s, size, open_s, drawn_s)
+    open_s = drawn_s = None
+    if find_browser() is not None:
+        open_s, drawn_s = (min(times) for times in zip(*(open_seconds(file) for _ in range(3)), strict=True))
+    return ReportTimes(results.episodes.num_rows, write_s, file.stat().st_size, open_s, drawn_s)
 
 
 def full_suite(seeds: int) -> Suite:
