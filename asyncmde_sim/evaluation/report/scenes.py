@@ -74,7 +74,7 @@ def show(results: Results, episode: HardEpisode) -> Scene:
         def watchers(rollout: Rollout) -> list[Watcher]:
             robot = rollout.env.unwrapped.robot  # type: ignore[attr-defined]
             moments.far_m = robot.camera.max_range_m
-            return [VideoLog(file, robot.control_dt_ns, robot.camera.max_range_m, 1), moments]
+            return [VideoLog(file, robot.control_dt_ns, robot.camera.max_range_m, 1, columns=2), moments]
 
         try:
             note = replay(past, watchers)
