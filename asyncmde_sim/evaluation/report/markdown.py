@@ -9,7 +9,8 @@ from asyncmde_sim.evaluation.report.tables import Table, headline_table, loss_ta
 from asyncmde_sim.evaluation.report.words import (
     INTERVALS,
     about,
-    hard_episode_line,
+    hard_episode_name,
+    hardness,
     machine_lines,
     unfinished,
 )
@@ -36,7 +37,7 @@ def _parts(found: Findings) -> Iterator[str]:
         yield _table(loss_table(found))
     if found.hardest:
         yield "## Hardest episodes"
-        yield "\n".join(f"* {hard_episode_line(episode)}" for episode in found.hardest)
+        yield "\n".join(f"* {hard_episode_name(episode)}: {hardness(episode)}" for episode in found.hardest)
     if results.failures:
         yield "## Cells that failed"
         yield "\n".join(

@@ -101,7 +101,8 @@ def _sections(found: Findings) -> Iterator[str]:
         scenes = "".join(drawn_scene(index, scene) for index, scene in enumerate(found.scenes))
         yield section("Hardest episodes", f"{words.HARDEST} {words.AGAIN}", scenes)
     elif found.hardest:
-        lines = "".join(f"<li>{escape(words.hard_episode_line(episode))}</li>" for episode in found.hardest)
+        texts = (f"{words.hard_episode_name(e)}: {words.hardness(e)}" for e in found.hardest)
+        lines = "".join(f"<li>{escape(text)}</li>" for text in texts)
         yield section("Hardest episodes", words.HARDEST, f"<ol>{lines}</ol>")
     if found.results.failures:
         yield section("Cells that failed", words.FAILED, tracebacks(found.results))

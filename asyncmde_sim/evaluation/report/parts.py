@@ -9,7 +9,7 @@ from html import escape
 
 from asyncmde_sim.evaluation.report.scenes import Moment, Scene
 from asyncmde_sim.evaluation.report.tables import Row, Table
-from asyncmde_sim.evaluation.report.words import hard_episode_line, machine_lines
+from asyncmde_sim.evaluation.report.words import hard_episode_name, hardness, machine_lines
 from asyncmde_sim.evaluation.suite import Results
 from asyncmde_sim.evaluation.suite.suite import suite_text
 
@@ -67,14 +67,14 @@ def _row(row: Row) -> str:
 def drawn_scene(index: int, scene: Scene) -> str:
     """One of the hardest episodes."""
     episode = scene.episode
-    shown = f"{hard_episode_line(episode)} Shown: {episode.cell.name}; {scene.outcome}."
+    shown = f"{hardness(episode)} Shown: {episode.cell.name}; {scene.outcome}."
     note = "" if scene.note is None else f'<p class="alert">{escape(scene.note)}</p>\n'
     video = ""
     if scene.video is not None:
         source = f'src="{_embedded(scene.video, "video/mp4")}"'
         video = f'<video controls muted playsinline preload="metadata" {source}></video>\n'
     return (
-        f'<article class="scene">\n<h3>{escape(f"{episode.environment}, seed {episode.seed}")}</h3>\n'
+        f'<article class="scene">\n<h3>{escape(hard_episode_name(episode))}</h3>\n'
         f"<p>{escape(shown)}</p>\n{note}{video}{''.join(map(_moment, scene.moments))}"
         f'<div class="plot tall" id="scene-{index}"></div>\n</article>\n'
     )

@@ -55,13 +55,15 @@ def unfinished(results: Results) -> list[str]:
     return lines
 
 
-def hard_episode_line(episode: HardEpisode) -> str:
+def hard_episode_name(episode: HardEpisode) -> str:
+    """Which episode it is."""
+    return f"{episode.environment}, seed {episode.seed}"
+
+
+def hardness(episode: HardEpisode) -> str:
     """How hard an episode is."""
     truth = {None: "", True: " True depth arrived.", False: " True depth failed, too."}
-    return (
-        f"{episode.environment}, seed {episode.seed}: failed in {episode.failed} of {episode.ran} cells."
-        f"{truth[episode.truth_arrived]}"
-    )
+    return f"Failed in {episode.failed} of {episode.ran} cells.{truth[episode.truth_arrived]}"
 
 
 def machine_lines(results: Results) -> list[str]:

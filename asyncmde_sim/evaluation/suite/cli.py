@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 
 from asyncmde_sim.evaluation.command_line import REFUSED, parse, sentence, stop_signals
-from asyncmde_sim.evaluation.suite.cells import check_cell
+from asyncmde_sim.evaluation.suite.cells import Cell, check_cell
 from asyncmde_sim.evaluation.suite.local import LocalRunner
 from asyncmde_sim.evaluation.suite.merge import merge
 from asyncmde_sim.evaluation.suite.plan import Plan, fixed_cells
@@ -98,13 +98,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = options.out or Path("runs") / suite.name
         check_store(folder, suite)
         fixed = fixed_cells(suite)
+        for cell in unfinished(fixed, folder):
+            check_cell(cell)
+        runner, workers = _runner(options, suite)
         store = merge(folder, suite, options.merge) if options.merge else Store(folder, suite)
         if options.retry_failed:
             store.forget_failures()
         plan = Plan(suite, fixed, load_results(folder), options.part)
-        for cell in dict.fromkeys(job.cell for job in plan.left):
-            check_cell(cell)
-        runner, workers = _runner(options, suite)
     except (ValueError, OSError, ImportError, gym.error.Error) as error:
         if isinstance(error, ImportError) and error.name:
             raise  # a broken installation, not a missing extra that the message names
@@ -114,6 +114,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Interrupted before the first episode.", file=sys.stderr)
         return 128 + signal.SIGINT
     return _run(store, plan, runner, workers)
+
+
+def unfinished(cells: Iterable[Cell], folder: Path) -> list[Cell]:
+    """The cells whose episodes are not all in the folder, which need not exist."""
+    if not (folder / "cells.json").is_file():
+        return list(cells)
+    results = load_results(folder)
+    return [c for c in cells if c.key not in results.cells or results.status(c.key) != "done"]
 
 
 def _runner(options: Evaluation, suite: Suite) -> tuple[Runner, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import Any
 
@@ -30,7 +31,11 @@ class RayRunner:
             raise ModuleNotFoundError("--ray needs the extra ray: pip install 'asyncmde-sim[ray]'") from error
         self._ray = ray
         self._gpus = gpus_per_run
-        variables = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+        paths = (os.getcwd(), os.environ.get("PYTHONPATH"))  # where models of the user's own are looked for
+        variables = {
+            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        }
         if not ray.is_initialized():
             ray.init(address, runtime_env={"env_vars": variables}, log_to_driver=False)
         there = ray.cluster_resources()

@@ -51,7 +51,7 @@ def check_store(folder: Path, suite: Suite) -> None:
         )
     before = load_suite(folder / "suite.yaml")
     if before != suite:
-        names = [f.name for f in dataclasses.fields(Suite)]
+        names = [f.name for f in dataclasses.fields(Suite) if f.compare]
         other = next(name for name in names if getattr(before, name) != getattr(suite, name))
         raise ValueError(
             f"{folder} holds results of another suite (other {other}): use another folder, or that suite"

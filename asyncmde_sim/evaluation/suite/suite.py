@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,7 @@ class Suite:
     """Environments x depth sources x devices x refresh policies x agents, all on the same seeds.
 
     Args:
-        name: What the report calls it.
+        name: What the report calls it; two suites that differ by it alone are the same.
         environments: At least one.
         depth: At least one source. ``oracle`` is run in any case where something is compared with it.
         devices: Latency profiles: built-in names or JSON files, or traces (.parquet).
@@ -167,7 +167,7 @@ class Suite:
         gpus_per_run: Share of a GPU that one episode needs.
     """
 
-    name: str
+    name: str = field(compare=False)
     environments: tuple[Environment, ...]
     depth: tuple[Depth, ...]
     seeds: Seeds
