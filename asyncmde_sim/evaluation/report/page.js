@@ -5,6 +5,7 @@ const COLOURS = ["#111827", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "star", "cross", "x", "pentagon", "hexagram"];
 const GLYPHS = ["●", "■", "◆", "▲", "▼", "★", "✚", "✖", "⬟", "✡"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+const STROKES = ["──", "╌╌", "┈┈", "─·─", "━ ━", "━·━"];
 const INK = "#1c2430", SOFT = "#5b6675", LINE = "#dfe4ea";
 const NO_DEVICE = "no device";
 const ROWS_AXIS = { autorange: "reversed", title: { text: "" }, dtick: 1 };
@@ -17,6 +18,7 @@ const at = (list, index) => list[index % list.length];
 const colour = (cell) => at(COLOURS, DATA.values.depth.indexOf(cell.depth));
 const deviceIndex = (cell) => Math.max(0, DATA.values.device.indexOf(cell.device));
 const symbol = (cell) => at(SYMBOLS, deviceIndex(cell));
+const dash = (cell) => at(DASHES, Math.max(0, DATA.values.refresh.indexOf(cell.refresh)));
 const shown = (cell) => Object.keys(hidden).every((facet) => !hidden[facet].has(cell[facet]));
 const number = (value, digits) => (value === null ? "–" : value.toFixed(digits));
 const rate = (r) => `${r[0].toFixed(2)} (${r[1].toFixed(2)} to ${r[2].toFixed(2)}), ${r[3]} episodes`;
@@ -116,8 +118,8 @@ function successByDevice(rows) {
       y: line.map((r) => r.success[0]),
       error_y: { ...reach(line, "success"), color: colour(cell) },
       mode: "lines+markers",
-      line: { color: colour(cell), width: 1.5 },
-      marker: { color: colour(cell), size: 8 },
+      line: { color: colour(cell), width: 1.5, dash: dash(cell) },
+      marker: { color: colour(cell), size: 8, symbol: line.map((r) => symbol(DATA.cells[r.cell])) },
       text: line.map((r) => `<b>${DATA.cells[r.cell].name}</b><br>success ${rate(r.success)}`),
       hovertemplate: "%{text}<extra></extra>",
     });
@@ -158,7 +160,7 @@ function accuracyByAge(rows) {
       y: means,
       error_y: { type: "data", array: halves, color: colour(cell), thickness: 1, width: 0 },
       mode: "lines+markers",
-      line: { color: colour(cell), width: 1.5, dash: at(DASHES, deviceIndex(cell)) },
+      line: { color: colour(cell), width: 1.5, dash: dash(cell) },
       marker: { color: colour(cell), size: 6, symbol: symbol(cell) },
       text: means.map(
         (m, i) => `<b>${cell.name}</b><br>${(1000 * line.age[i]).toFixed(0)} ms: ${m.toFixed(3)} ± ${halves[i].toFixed(3)}` +
@@ -302,6 +304,7 @@ function chips() {
       chip.setAttribute("aria-pressed", "true");
       if (facet === "depth") chip.innerHTML = `<i class="dot" style="background:${at(COLOURS, index)}"></i>`;
       if (facet === "device") chip.innerHTML = `<i>${at(GLYPHS, index)}</i>`;
+      if (facet === "refresh") chip.innerHTML = `<i>${at(STROKES, index)}</i>`;
       chip.append(value);
       chip.addEventListener("click", () => {
         const off = hidden[facet].delete(value);

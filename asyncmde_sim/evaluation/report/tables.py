@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pyarrow.compute as pc
+
 from asyncmde_sim.evaluation.report.gather import Findings
 from asyncmde_sim.evaluation.suite import Cell
-from asyncmde_sim.evaluation.suite.findings import Rate
+from asyncmde_sim.evaluation.suite.findings import HeadlineRow, Rate
 from asyncmde_sim.metrics.statistics import PairedDifference
 
 NONE = "–"
@@ -55,27 +57,33 @@ class Table:
 
 
 def headline_table(found: Findings) -> Table:
-    """Success, collisions, accuracy and ages of every cell."""
-    columns = (
-        *("success", "against true depth", "collided", "SPL", "δ1", "δ1 now", "AbsRel now"),
-        *("depth age", "content age", "lag", "slow runs"),
-    )
-    rows = []
-    for row in found.headline:
-        means = row.means
-        texts = (
-            rate_text(row.success),
-            NONE if row.versus_oracle is None else difference_text(row.versus_oracle),
-            f"{row.collided.value:.2f}",
-            number(row.spl, ".2f"),
-            number(means["delta1"], ".3f"),
-            number(means["streaming_delta1"], ".3f"),
-            number(means["streaming_abs_rel"], ".3f"),
-            *(milliseconds(means[age]) for age in ("depth_age_s", "content_age_s", "refresh_age_s")),
-            f"{row.slow_runs_per_s:.1f} /s",
-        )
-        rows.append(Row(row.cell, (found.short(row.cell), *texts), row.success))
+    """Success, collisions, accuracy and ages of every cell, without columns of nothing."""
+    texts = [(row, _headline_texts(found, row)) for row in found.headline]
+    titles = texts[0][1] if texts else {}
+    columns = [title for title in titles if any(own[title] != NONE for _, own in texts)]
+    rows = [
+        Row(row.cell, (found.short(row.cell), *(own[c] for c in columns)), row.success) for row, own in texts
+    ]
     return Table(("", *columns), tuple(rows))
+
+
+def _headline_texts(found: Findings, row: HeadlineRow) -> dict[str, str]:
+    means = row.means
+    coverage = pc.mean(found.results.episodes_of(row.cell)["coverage"]).as_py()
+    return {
+        "success": rate_text(row.success),
+        "against true depth": NONE if row.versus_oracle is None else difference_text(row.versus_oracle),
+        "collided": f"{row.collided.value:.2f}",
+        "SPL": number(row.spl, ".2f"),
+        "coverage": number(coverage, ".2f"),
+        "δ1": number(means["delta1"], ".3f"),
+        "δ1 now": number(means["streaming_delta1"], ".3f"),
+        "AbsRel now": number(means["streaming_abs_rel"], ".3f"),
+        "depth age": milliseconds(means["depth_age_s"]),
+        "content age": milliseconds(means["content_age_s"]),
+        "lag": milliseconds(means["refresh_age_s"]),
+        "slow runs": NONE if row.cell.device is None else f"{row.slow_runs_per_s:.1f} /s",
+    }
 
 
 def speed_table(found: Findings) -> Table:

@@ -5,12 +5,14 @@ import json
 import re
 import sys
 
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 from asyncmde_sim.evaluation.report import check_report, write_report
 from asyncmde_sim.evaluation.report.charts import chart_data
-from asyncmde_sim.evaluation.report.gather import gather
+from asyncmde_sim.evaluation.report.gather import gather, measured_powers
 from asyncmde_sim.evaluation.report.markdown import markdown
 from asyncmde_sim.evaluation.report.page import page
 from asyncmde_sim.evaluation.report.tables import difference_text, headline_table, loss_table, speed_text
@@ -97,6 +99,35 @@ def test_a_suite_without_an_episode_has_a_report(results):
     assert not found.headline and not found.scenes
     assert "chart-device" not in page(found, "").split("<script>")[0]
     assert "## Setup" in markdown(found)
+
+
+def test_columns_of_nothing_are_left_out(found):
+    columns = headline_table(found).columns
+    assert columns[1:4] == ("success", "against true depth", "collided") and columns[-1] == "slow runs"
+    assert "SPL" in columns and "coverage" not in columns
+    explored = found.results.episodes
+    index = explored.column_names.index("coverage")
+    covered = explored.set_column(index, explored.field(index), [[0.5] * explored.num_rows])
+    results = dataclasses.replace(found.results, episodes=covered)
+    table = headline_table(dataclasses.replace(found, results=results))
+    assert {row.texts[table.columns.index("coverage")] for row in table.rows} == {"0.50"}
+
+
+def test_power_is_that_of_the_trace(results, found, tmp_path):
+    trace, silent = tmp_path / "trace.parquet", tmp_path / "silent.parquet"
+    pq.write_table(pa.table({"power_w": [10.0, None, 20.0]}), trace)
+    pq.write_table(pa.table({"power_w": pa.nulls(3, pa.float64())}), silent)
+    oracle, first, second, third, *_ = results.product
+
+    def measured(cell, path):
+        return dataclasses.replace(cell, config=dataclasses.replace(cell.config, device=str(path)))
+
+    cells = [measured(oracle, trace), measured(first, trace), measured(second, silent), third]
+    powers = measured_powers(cells)
+    assert powers == {first.key: 15.0}
+    data = chart_data(dataclasses.replace(found, powers=powers))
+    assert {row["cell"]: row["power_w"] for row in data["rows"] if row["power_w"] is not None} == powers
+    assert 'id="chart-power"' in page(dataclasses.replace(found, powers=powers), "")
 
 
 def test_numbers_are_written_plainly():
