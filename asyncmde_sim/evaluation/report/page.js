@@ -8,7 +8,7 @@ const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const STROKES = ["──", "╌╌", "┈┈", "─·─", "━ ━", "━·━"];
 const INK = "#1c2430", SOFT = "#5b6675", LINE = "#dfe4ea";
 const NO_DEVICE = "no device";
-const ROWS_AXIS = { autorange: "reversed", title: { text: "" }, dtick: 1 };
+const ROWS_AXIS = { autorange: "reversed", title: { text: "" }, dtick: 1, automargin: true };
 const ROWS_MARGIN = { l: 12, r: 12, t: 8, b: 40 };
 
 const hidden = {};
@@ -43,7 +43,7 @@ function groups(rows, facets) {
 }
 
 function layout(x, y, more) {
-  const axis = { gridcolor: LINE, linecolor: LINE, zerolinecolor: LINE, automargin: true, tickfont: { size: 12 } };
+  const axis = { gridcolor: LINE, linecolor: LINE, zerolinecolor: LINE, tickfont: { size: 12 } };
   return {
     font: { family: "system-ui, sans-serif", size: 12, color: INK },
     margin: { l: 48, r: 12, t: 8, b: 40 },
@@ -81,18 +81,23 @@ function byEnvironment(id, rows, make, rowHeight) {
   }
 }
 
-/* Charts are drawn one at a time, those in view first, so that the page answers while they come. */
+/* Charts are drawn when the page can be read, one at a time, those in view first, so that it answers meanwhile. */
 const waiting = new Map();
 
 function draw(div, traces, plan) {
   if (!waiting.size) {
     document.documentElement.dataset.charts = "drawing";
-    setTimeout(drawNext);
+    requestAnimationFrame(() => setTimeout(drawNext));
   }
   waiting.set(div, [traces, plan]);
 }
 
 function drawNext() {
+  if (!window.Plotly) {
+    const script = document.createElement("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.head.append(script);
+  }
   const inView = (div) => div.getBoundingClientRect().top < innerHeight && div.getBoundingClientRect().bottom > 0;
   const divs = [...waiting.keys()];
   const div = divs.find(inView) || divs[0];

@@ -69,7 +69,7 @@ def page(found: Findings, plotly: str) -> str:
 {sections}
 </main>
 <footer>{words.INTERVALS} Written by asyncmde-sim {escape(results.code_version)}.</footer>
-<script>{plotly}</script>
+<script type="text/plain" id="plotly">{plotly}</script>
 <script>
 const DATA = {data};
 {_text("page.js")}
