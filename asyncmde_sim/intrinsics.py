@@ -41,7 +41,7 @@ class Intrinsics:
     @property
     def matrix(self) -> NDArray[np.float64]:
         """The 3x3 matrix K."""
-        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=np.float64)
 
     def resized(self, width: int, height: int) -> Intrinsics:
         """The same camera for images of another size."""

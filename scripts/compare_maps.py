@@ -10,12 +10,11 @@ Examples:
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import trimesh
 from rich import box
@@ -27,18 +26,19 @@ from asyncmde_sim.envs.registration import check_environment
 from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.lag_plot import check_plot
 from asyncmde_sim.evaluation.map_picture import errors_of, plot_maps, write_mesh, write_rerun
-from asyncmde_sim.evaluation.map_runs import fuse_track
-from asyncmde_sim.evaluation.map_scores import Reference, make_reference, score_map
+from asyncmde_sim.evaluation.map_runs import Setup, fuse_track, setups
+from asyncmde_sim.evaluation.map_scores import Reference, make_reference
 from asyncmde_sim.evaluation.records import write_json
 from asyncmde_sim.evaluation.rerun_log import check_rerun
-from asyncmde_sim.evaluation.tracks import Track, drifting, recorded_track, seen_track
+from asyncmde_sim.evaluation.tracks import Track, as_trimesh, drifting, environment_track, recorded_track
 from asyncmde_sim.mapping import MapConfig
 from asyncmde_sim.mapping.open3d_library import load_open3d
 from asyncmde_sim.mapping.weighting import check_weighting
 from asyncmde_sim.recordings import open_recording
-from asyncmde_sim.recordings.frames import check_motion, frames_along
+from asyncmde_sim.recordings.frames import Frame as SeenFrame
+from asyncmde_sim.recordings.frames import check_motion
 from asyncmde_sim.runtime import make_source
-from asyncmde_sim.runtime.registry import DEVICELESS
+from asyncmde_sim.runtime.types import DepthSource
 from asyncmde_sim.scenes.mesh_io import load_mesh
 
 
@@ -117,8 +117,10 @@ class CompareMaps:
             raise ValueError("a reference mesh goes with --recording: an environment has its own")
         if self.rerun:
             check_rerun()
-        for depth, device in self._setups():
-            make_source(depth, device, self.refresh, weights=self.weights, engine=self.engine).reset()
+        for setup in setups(self.depths, self.devices):
+            make_source(
+                setup.depth, setup.device, self.refresh, weights=self.weights, engine=self.engine
+            ).reset()
         self.out.mkdir(parents=True, exist_ok=True)
         check_plot(self.out / "maps.png")
 
@@ -133,26 +135,13 @@ class CompareMaps:
         poses = drifting(track, self.odometry_noise, self.seed)
         rows: dict[str, dict[str, Any]] = {}
         drawn = {}
-        for depth, device in progress(self._setups(), "maps", console=console, transient=True):
-            label = depth if depth in DEVICELESS else f"{depth}, {device}"
-            source = make_source(
-                depth,
-                device,
-                self.refresh,
-                weights=self.weights,
-                focal=track.camera.fx / track.camera.width,
-                engine=self.engine,
-            )
+        for setup in progress(setups(self.depths, self.devices), "maps", console=console, transient=True):
+            label = setup.label
+            source = self._source(setup, track.camera.fx / track.camera.width)
             fused = fuse_track(track, source, self._config, self.weighting, poses, self.seed)
             shown = fused.map.mesh()
             errors = errors_of(shown, reference)
-            rows[label] = {
-                **score_map(shown, reference, self.radius),
-                "fuse_ms": fused.fuse_ms,
-                "estimates": fused.estimates,
-                "content_age_ms": fused.content_age_ms,
-                "memory_mb": fused.map.memory_mb,
-            }
+            rows[label] = fused.row(shown, reference, self.radius)
             drawn[label] = (shown, errors)
             if len(shown.faces):
                 write_mesh(shown, errors, self.out, label.replace(", ", "-").replace("/", "-"))
@@ -163,32 +152,25 @@ class CompareMaps:
         print_table(rows, f"{track.name}: {len(track)} frames, voxels of {100 * self.voxel:g} cm")
         print(f"Results: {self.out}")
 
+    def _source(self, setup: Setup, focal: float | None = None) -> DepthSource:
+        return make_source(
+            setup.depth, setup.device, self.refresh, weights=self.weights, focal=focal, engine=self.engine
+        )
+
     @property
     def _config(self) -> MapConfig:
         return MapConfig(voxel_m=self.voxel, max_range_m=self.max_range, memory_mb=self.memory_mb)
 
-    def _setups(self) -> list[tuple[str, str]]:
-        return [
-            (depth, device)
-            for depth in self.depths
-            for device in (self.devices[:1] if depth in DEVICELESS else self.devices)
-        ]
-
     def _track(self, console: Console) -> tuple[Track, trimesh.Trimesh | None]:
         if self.recording is not None:
             track = recorded_track(open_recording(self.recording), self.on_jump)
-            return track, None if self.reference is None else _as_trimesh(load_mesh(self.reference))
-        options: dict[str, Any] = {"split": self.split, "scene": self.scene, "backend": self.backend}
-        env = gym.make(self.env, disable_env_checker=True, **options)
-        plain: Any = env.unwrapped
-        most = max(1, round(self.seconds * 1e9 / plain.robot.control_dt_ns))
-        frames = frames_along(env, self.motion, self.seed, most)
-        shown = progress(frames, "way", total=most, console=console, transient=True)
-        name = f"{self.env}, {self.motion}, seed {self.seed}"
-        track = seen_track(name, plain.robot.camera.pinhole, iter(shown))
-        mesh = _as_trimesh(plain.backend.planner.mesh)
-        env.close()
-        return track, mesh
+            return track, None if self.reference is None else as_trimesh(load_mesh(self.reference))
+
+        def bar(frames: Iterable[SeenFrame], most: int) -> Iterable[SeenFrame]:
+            return progress(frames, "way", total=most, console=console, transient=True)
+
+        options = {"split": self.split, "scene": self.scene, "backend": self.backend}
+        return environment_track(self.env, self.motion, self.seed, self.seconds, options, bar)
 
     def _check_memory(self, reference: Reference) -> None:
         """Refuse voxels too small before anything is fused: a surface takes two blocks' thickness or so."""
@@ -199,10 +181,6 @@ class CompareMaps:
                 f"voxel is {self.voxel} m, but what can be seen fills {blocks} blocks of 8 x 8 x 8 voxels, "
                 f"and {self.memory_mb:g} MB hold {config.most_blocks}: use larger voxels or more --memory-mb"
             )
-
-
-def _as_trimesh(mesh: Any) -> trimesh.Trimesh:
-    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
 
 
 def print_table(rows: dict[str, dict[str, Any]], title: str) -> None:

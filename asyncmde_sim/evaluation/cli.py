@@ -118,7 +118,7 @@ def _watchers(config: RolloutConfig, rollout: Rollout) -> list[Watcher]:
         shown = min(VIDEO_EPISODES, config.episodes)
         watchers.append(VideoLog(folder / "video.mp4", robot.control_dt_ns, robot.camera.max_range_m, shown))
     if config.rerun:
-        watchers.append(RerunLog(folder / "recording.rrd", robot.camera))
+        watchers.append(RerunLog(folder / "recording.rrd", robot.camera, rollout.agent))
     return watchers
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import trimesh
 
 from asyncmde_sim.agents import Agent
 from asyncmde_sim.envs.state import inverse_pose
 from asyncmde_sim.evaluation.map_picture import errors_of, write_mesh
 from asyncmde_sim.evaluation.map_scores import KEYFRAME_S, make_reference, score_map
 from asyncmde_sim.evaluation.records import write_json
-from asyncmde_sim.evaluation.tracks import seen_track
+from asyncmde_sim.evaluation.tracks import as_trimesh, seen_track
 from asyncmde_sim.recordings.recording import RGB, Depth, Pose
 
 
@@ -34,7 +33,7 @@ class MapLog:
         self._folder = folder
         self._plain: Any = env.unwrapped
         self._agent: Any = agent
-        self._rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = []
 
     def begin(self, episode: int, observation: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         """Start an episode."""
@@ -51,14 +50,13 @@ class MapLog:
         """Score the map of the episode."""
         robot, built = self._plain.robot, self._agent.map
         track = seen_track(f"episode {row['episode']}", robot.camera.pinhole, iter(self._frames))
-        truth = self._plain.backend.planner.mesh
-        mesh = trimesh.Trimesh(truth.vertices, truth.faces, process=False)
+        mesh = as_trimesh(self._plain.backend.planner.mesh)
         reference = make_reference(track, built.config.max_range_m, mesh)
         shown = built.mesh().apply_transform(self._T_world_odometry)
         scores = score_map(shown, reference, robot.body.radius_m)
         about = {name: row[name] for name in ("episode", "seed", "scene")}
-        self._rows.append({**about, **scores, "memory_mb": built.memory_mb, "estimates": built.frames})
-        write_json({"maps": self._rows}, self._folder / "maps.json")
+        self.rows.append({**about, **scores, "memory_mb": built.memory_mb, "estimates": built.frames})
+        write_json({"maps": self.rows}, self._folder / "maps.json")
         if len(shown.faces):
             write_mesh(shown, errors_of(shown, reference), self._folder, "map")
 
@@ -67,9 +65,9 @@ class MapLog:
 
     def finish(self) -> list[str]:
         """A line on the maps."""
-        if not self._rows:
+        if not self.rows:
             return []
-        f, accuracy = ([row[name] for row in self._rows] for name in ("f_5cm", "accuracy_m"))
+        f, accuracy = ([row[name] for row in self.rows] for name in ("f_5cm", "accuracy_m"))
         there = [value for value in accuracy if value is not None]
         error = f"{100 * np.mean(there):.1f} cm from the truth" if there else "empty"
         return [f"maps: F {np.mean(f):.3f} at 5 cm, {error} (maps.json, map.ply)"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from asyncmde_sim.evaluation.map_scores import Reference
 from asyncmde_sim.evaluation.tracks import Track
@@ -21,6 +22,9 @@ CEILING_M = 0.4
 """What is so far above the highest camera is left out of the view from above."""
 
 CELL_M = 0.04
+
+MOSTLY_UP = 0.8
+"""Cosine of the largest tilt of a hand-held or flown camera on average."""
 
 
 def errors_of(mesh: trimesh.Trimesh, reference: Reference) -> NDArray[np.float64]:
@@ -54,12 +58,14 @@ def plot_maps(
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-    way = np.array([pose[:3, 3] for pose in track.poses])
+    upright = upright_rotation(track)
+    way = np.array([pose[:3, 3] for pose in track.poses]) @ upright.T
+    surface = reference.surface @ upright.T
     top = way[:, 2].max() + CEILING_M
-    panels = {"what could be seen": (reference.surface, np.full(len(reference.surface), np.nan))}
+    panels = {"what could be seen": (surface, np.full(len(surface), np.nan))}
     for title, (mesh, errors) in maps.items():
-        panels[title] = (np.asarray(mesh.vertices), errors)
-    everything = np.concatenate([reference.surface, way])[:, :2]
+        panels[title] = (np.asarray(mesh.vertices) @ upright.T, errors)
+    everything = np.concatenate([surface, way])[:, :2]
     low, high = everything.min(axis=0) - 0.3, everything.max(axis=0) + 0.3
     columns = min(len(panels), 4)
     rows = -(-len(panels) // columns)
@@ -111,6 +117,19 @@ def write_rerun(
         stream.disconnect()
 
     write_whole(file, write)
+
+
+def upright_rotation(track: Track) -> NDArray[np.float64]:
+    """Rotation (3, 3) after which z points up, taken from how the camera was held on average.
+
+    It is none where z points about up already: the world of a recording may have any axes.
+    """
+    up = -np.mean([pose[:3, 1] for pose in track.poses], axis=0)
+    up /= max(float(np.linalg.norm(up)), 1e-9)
+    if up[2] >= MOSTLY_UP:
+        return np.eye(3)
+    rotation: NDArray[np.float64] = Rotation.align_vectors([[0, 0, 1]], [up])[0].as_matrix()
+    return rotation
 
 
 def _colours(errors: NDArray[np.float64]) -> NDArray[np.uint8]:

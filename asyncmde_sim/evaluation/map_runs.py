@@ -5,15 +5,41 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import trimesh
 from numpy.typing import NDArray
 
+from asyncmde_sim.evaluation.map_scores import Reference, score_map
 from asyncmde_sim.evaluation.tracks import Track
 from asyncmde_sim.mapping import MapConfig, TsdfMap
 from asyncmde_sim.mapping.weighting import range_weights, trust_weights
 from asyncmde_sim.recordings.recording import RGB
+from asyncmde_sim.runtime.registry import DEVICELESS
 from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, View
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A depth source on a device; ``label`` is what tables call it."""
+
+    depth: str
+    device: str
+
+    @property
+    def label(self) -> str:
+        """Source and device, or the source alone where latencies are not its own."""
+        return self.depth if self.depth in DEVICELESS else f"{self.depth}, {self.device}"
+
+
+def setups(depths: Sequence[str], devices: Sequence[str]) -> list[Setup]:
+    """Each source on each device; those that run on none once."""
+    return [
+        Setup(depth, device)
+        for depth in depths
+        for device in (devices[:1] if depth in DEVICELESS else devices)
+    ]
 
 
 @dataclass(frozen=True)
@@ -31,6 +57,16 @@ class Fused:
     fuse_ms: float
     estimates: int
     content_age_ms: float | None
+
+    def row(self, mesh: trimesh.Trimesh, reference: Reference, radius_m: float) -> dict[str, Any]:
+        """Scores of the map's ``mesh``, see ``score_map``, and how it came about."""
+        return {
+            **score_map(mesh, reference, radius_m),
+            "fuse_ms": self.fuse_ms,
+            "estimates": self.estimates,
+            "content_age_ms": self.content_age_ms,
+            "memory_mb": self.map.memory_mb,
+        }
 
 
 def estimates_along(

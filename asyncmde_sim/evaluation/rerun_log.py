@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 from numpy.typing import NDArray
 
+from asyncmde_sim.envs.state import inverse_pose
 from asyncmde_sim.scenes.camera import Camera
 
 IMAGE_INTERVAL_NS = 100_000_000
 CLOUD_INTERVAL_NS = 500_000_000
+MAP_INTERVAL_NS = 1_000_000_000
 CLOUD_STRIDE = 3
 ESTIMATED_COLOUR = (253, 160, 60)
 TRUE_COLOUR = (90, 170, 250)
@@ -37,20 +40,23 @@ class RerunLog:
     """Writes ``recording.rrd``, one entity tree per episode, all on the timeline ``time``.
 
     Poses are logged at every step, images ten times and clouds twice a second. The cloud of an estimate
-    stands where the camera was when its frame was captured. Lens distortion is not undone.
+    stands where the camera was when its frame was captured. Lens distortion is not undone. What has changed
+    of an agent's map is logged once a second.
 
     Args:
         path: File to write; it is in its place only when it is whole.
         camera: The robot's camera.
+        agent: Who steers; its ``map`` is shown if it has one.
     """
 
-    def __init__(self, path: Path, camera: Camera) -> None:
+    def __init__(self, path: Path, camera: Camera, agent: Any = None) -> None:
         import rerun as rr
 
         self._rr = rr
         self._path = path
         self._temporary = path.with_name(f".{path.name}.part")
         self._camera = camera
+        self._agent = agent
         self._stream = rr.RecordingStream("asyncmde_sim_rollout")
         self._stream.save(self._temporary)
         self._stream.log("/", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
@@ -60,7 +66,8 @@ class RerunLog:
         """Start an episode."""
         self._root = f"episode_{episode}"
         self._poses: dict[int, NDArray[np.float64]] = {}
-        self._last = {"image": -IMAGE_INTERVAL_NS, "cloud": -CLOUD_INTERVAL_NS}
+        self._last = {"image": -IMAGE_INTERVAL_NS, "cloud": -CLOUD_INTERVAL_NS, "map": 0}
+        self._begin_map(info)
         self._stream.log(
             f"{self._root}/camera",
             self._rr.Pinhole(
@@ -119,6 +126,33 @@ class RerunLog:
                 self._log_cloud(
                     "estimated_cloud", observation["depth"], self._poses[nearest], ESTIMATED_COLOUR
                 )
+
+        if self._live is not None and self._due("map", now, MAP_INTERVAL_NS):
+            for block, mesh in self._live.update().items():
+                self._log_mesh(f"{root}/map/{'_'.join(map(str, block))}", mesh)
+
+    def _begin_map(self, info: Mapping[str, Any]) -> None:
+        self._live: Any = None
+        if not hasattr(self._agent, "map"):
+            return
+        from asyncmde_sim.mapping import LiveMesh
+
+        self._live = LiveMesh(self._agent.map)
+        pose = info["T_world_camera"] @ inverse_pose(info["T_odometry_camera"])
+        transform = self._rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3])
+        self._stream.log(f"{self._root}/map", transform, static=True)
+
+    def _log_mesh(self, entity: str, mesh: trimesh.Trimesh) -> None:
+        if not len(mesh.faces):
+            self._stream.log(entity, self._rr.Clear(recursive=False))
+            return
+        visual: Any = mesh.visual
+        shown = self._rr.Mesh3D(
+            vertex_positions=mesh.vertices,
+            triangle_indices=mesh.faces,
+            vertex_colors=visual.vertex_colors,
+        )
+        self._stream.log(entity, shown)
 
     def _log_cloud(
         self,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
+import trimesh
 from numpy.typing import NDArray
 
 from asyncmde_sim.envs.state import Odometry, inverse_pose
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.mapping.poses import check_rigid, find_jump
+from asyncmde_sim.recordings.frames import Frame as SeenFrame
+from asyncmde_sim.recordings.frames import frames_along
 from asyncmde_sim.recordings.recording import RGB, Depth, Pose, RecordedFrame, Recording
+from asyncmde_sim.scenes.mesh_io import SurfaceMesh
 
 MAX_SPEED_MPS, MAX_RATE_RADPS = 8.0, 12.0
 """No camera here moves faster: a step beyond them is a jump of the pose."""
@@ -94,7 +100,7 @@ def recorded_track(recording: Recording, on_jump: str = "stop", most: int | None
     return Track(recording.name, recording.camera, tuple(f.time_ns for f in kept), poses, see, tuple(notes))
 
 
-def seen_track(name: str, camera: Intrinsics, frames: Iterator[tuple[int, RGB, Depth, Pose]]) -> Track:
+def seen_track(name: str, camera: Intrinsics, frames: Iterator[SeenFrame]) -> Track:
     """The frames that an environment's camera saw, kept in memory."""
     kept = list(frames)
     return Track(
@@ -104,6 +110,42 @@ def seen_track(name: str, camera: Intrinsics, frames: Iterator[tuple[int, RGB, D
         tuple(pose for *_, pose in kept),
         lambda index: kept[index][1:3],
     )
+
+
+def environment_track(
+    env_id: str,
+    motion: str,
+    seed: int,
+    seconds: float,
+    options: Mapping[str, Any],
+    watch: Callable[[Iterator[SeenFrame], int], Iterable[SeenFrame]] = lambda frames, most: frames,
+) -> tuple[Track, trimesh.Trimesh]:
+    """What the camera of an environment sees, and the true surface there.
+
+    Args:
+        env_id: The environment.
+        motion: See ``recordings.frames.frames_along``.
+        seed: Decides scene and way.
+        seconds: Longest way.
+        options: Keyword arguments of ``gymnasium.make``.
+        watch: Is given the frames and their largest number, and passes them on: a progress bar.
+
+    Raises:
+        ValueError: An option is wrong, or the scene has no room.
+    """
+    env = gym.make(env_id, disable_env_checker=True, **options)
+    plain: Any = env.unwrapped
+    most = max(1, round(seconds * 1e9 / plain.robot.control_dt_ns))
+    frames = watch(frames_along(env, motion, seed, most), most)
+    track = seen_track(f"{env_id}, {motion}, seed {seed}", plain.robot.camera.pinhole, iter(frames))
+    mesh = as_trimesh(plain.backend.planner.mesh)
+    env.close()
+    return track, mesh
+
+
+def as_trimesh(mesh: SurfaceMesh) -> trimesh.Trimesh:
+    """The surface of a scene's mesh."""
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
 
 
 def drifting(track: Track, noise: float, seed: int) -> list[NDArray[np.float64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ BLOCK = 8
 
 BLOCK_BYTES = 4 * 5 * BLOCK**3
 """Distance, weight and three colours, 4 bytes each."""
+
+ATTRIBUTES = ("tsdf", "weight", "color")
 
 FIRST_BLOCKS = 1024
 
@@ -112,7 +115,7 @@ class TsdfMap:
         core = self._o3d.core
         self._device = core.Device(f"{self.config.device.upper()}:0")
         self._grid = self._o3d.t.geometry.VoxelBlockGrid(
-            attr_names=("tsdf", "weight", "color"),
+            attr_names=ATTRIBUTES,
             attr_dtypes=(core.float32, core.float32, core.float32),
             attr_channels=((1), (1), (3)),
             voxel_size=self.config.voxel_m,
@@ -122,6 +125,8 @@ class TsdfMap:
         )
         self.frames = 0
         """Depth maps entered."""
+        self.watchers: list[Callable[[NDArray[np.int32]], None]] = []
+        """Each is told the blocks (N, 3) that a depth map may have changed."""
 
     @property
     def blocks(self) -> int:
@@ -190,12 +195,31 @@ class TsdfMap:
             touched = self._touched(blocks)
             self._weights()[touched] = self._weights()[touched].clamp(max=self.config.max_weight)
         self.frames += 1
+        for tell in self.watchers:
+            tell(blocks.cpu().numpy())
 
     def mesh(self) -> trimesh.Trimesh:
         """The zero level as a mesh with vertex colours (marching cubes); empty where nothing was seen."""
         if self.blocks == 0:
             return trimesh.Trimesh()
         return as_trimesh(self._grid.extract_triangle_mesh(MIN_WEIGHT))
+
+    def part(self, blocks: NDArray[np.int32]) -> TsdfMap:
+        """A map of its own with those of these blocks (N, 3) that are in use here."""
+        copy = TsdfMap(self.config)
+        if len(blocks) == 0:
+            return copy
+        index, known = self._grid.hashmap().find(self._tensor(blocks))
+        found = known.cpu().numpy()
+        if found.any():
+            rows = _shared(index).long()[torch.from_numpy(found)]
+            kept = copy._tensor(blocks[found])
+            copy._make_room(kept)
+            copy._grid.hashmap().activate(kept)
+            touched = copy._touched(kept)
+            for name in ATTRIBUTES:
+                copy._attribute(name)[touched] = self._attribute(name)[rows]
+        return copy
 
     def voxels(
         self, low_m: float = -math.inf, high_m: float = math.inf
@@ -366,12 +390,23 @@ class TsdfMap:
 
 
 def as_trimesh(mesh: Any) -> trimesh.Trimesh:
-    """An Open3D tensor mesh as a trimesh object, colours included."""
+    """An Open3D tensor mesh as a trimesh object, colours included.
+
+    Vertices and triangles are put in order, for Open3D gives the same ones in another order each time.
+    """
     faces = mesh.triangle.indices.cpu().numpy() if "indices" in mesh.triangle else np.zeros((0, 3), int)
     if len(faces) == 0:
         return trimesh.Trimesh()
+    vertices = mesh.vertex.positions.cpu().numpy()
     colours = np.clip(mesh.vertex.colors.cpu().numpy() * 255, 0, 255).astype(np.uint8)
-    return trimesh.Trimesh(mesh.vertex.positions.cpu().numpy(), faces, vertex_colors=colours, process=False)
+    order = np.lexsort(vertices.T)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    faces = place[faces]
+    first = faces.argmin(axis=1)[:, None]
+    faces = np.take_along_axis(faces, (first + np.arange(3)) % 3, axis=1)
+    faces = faces[np.lexsort(faces.T[::-1])]
+    return trimesh.Trimesh(vertices[order], faces, vertex_colors=colours[order], process=False)
 
 
 def _shared(tensor: Any) -> torch.Tensor:

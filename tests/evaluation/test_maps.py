@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import gymnasium as gym
@@ -10,6 +11,7 @@ import pytest
 import trimesh
 
 import asyncmde_sim
+from asyncmde_sim.evaluation.map_picture import upright_rotation
 from asyncmde_sim.evaluation.map_runs import estimates_along, fuse_track
 from asyncmde_sim.evaluation.map_scores import check_reference, make_reference, score_map
 from asyncmde_sim.evaluation.tracks import drifting, recorded_track, seen_track
@@ -135,3 +137,13 @@ def test_a_reference_in_other_units_or_axes_is_found_out(seen, change, message):
     check_reference(mesh, track, 5.0)
     with pytest.raises(ValueError, match=message):
         check_reference(mesh.copy().apply_transform(change), track, 5.0)
+
+
+def test_a_picture_finds_up_where_the_world_has_other_axes(seen):
+    track, _ = seen
+    np.testing.assert_array_equal(upright_rotation(track), np.eye(3))
+    lying = np.eye(4)
+    lying[:3, :3] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+    turned = dataclasses.replace(track, poses=tuple(lying @ pose for pose in track.poses))
+    up = upright_rotation(turned) @ lying[:3, :3] @ [0, 0, 1]
+    assert up[2] > 0.95

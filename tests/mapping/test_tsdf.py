@@ -37,6 +37,26 @@ def sphere_depth(pose: np.ndarray, centre: np.ndarray, radius: float) -> np.ndar
     return np.where(root > 0, (b - np.sqrt(np.maximum(root, 0))) / a, 0).astype(np.float32)
 
 
+def test_the_same_frames_give_the_same_mesh_in_the_same_order():
+    meshes = []
+    for _ in range(3):
+        tsdf = TsdfMap(MapConfig(voxel_m=0.03))
+        for x in (0.0, 0.1, 0.2):
+            tsdf.fuse(sphere_depth(at(x), np.array([2.0, 0, 0]), 0.5), CAMERA, at(x))
+        meshes.append(tsdf.mesh())
+    for mesh in meshes[1:]:
+        np.testing.assert_array_equal(mesh.vertices, meshes[0].vertices)
+        np.testing.assert_array_equal(mesh.faces, meshes[0].faces)
+
+
+def test_a_camera_in_whole_numbers_is_a_camera():
+    whole = TsdfMap(MapConfig(voxel_m=0.06))
+    whole.fuse(wall(2.0), Intrinsics(112, 84, 56, 56, 56, 42), FORWARD)
+    exact = TsdfMap(MapConfig(voxel_m=0.06))
+    exact.fuse(wall(2.0), Intrinsics(112, 84, 56.0, 56.0, 56.0, 42.0), FORWARD)
+    np.testing.assert_array_equal(whole.voxels()[1], exact.voxels()[1])
+
+
 def test_a_wall_lies_where_it_was_seen():
     tsdf = TsdfMap(MapConfig(voxel_m=0.05))
     for x in (0.0, 0.1, 0.2):

@@ -213,9 +213,11 @@ def assert_refused(code: int, hint: str, out: Path, capsys: pytest.CaptureFixtur
 
 def test_an_exploring_agents_maps_are_scored(script, room, tmp_path):
     options = ("--env", "IndoorExplore-v0", "--depth", "oracle", "--scene", room, "--image-size", "112", "84")
-    done = script("rollout.py", *options, "--no-video", "--episodes", "2", "--out", str(tmp_path / "run"))
+    runs = ("--no-video", "--rerun", "--episodes", "2", "--out", str(tmp_path / "run"))
+    done = script("rollout.py", *options, *runs)
     assert done.returncode == 0, done.stderr
     assert "coverage" in done.stdout and "maps: F 0." in done.stdout
+    assert b"/map/" in (tmp_path / "run" / "recording.rrd").read_bytes()
     maps = json.loads((tmp_path / "run" / "maps.json").read_text())["maps"]
     assert [row["episode"] for row in maps] == [0, 1]
     assert all(row["accuracy_m"] < 0.05 and row["f_10cm"] > 0.6 for row in maps)

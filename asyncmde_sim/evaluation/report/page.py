@@ -90,6 +90,7 @@ def _sections(found: Findings) -> Iterator[str]:
         menus = choice("age", "by", AGE_CHOICES) + choice("score", "score", SCORE_CHOICES)
         body = f'<div class="choice">{menus}</div>\n{panels("chart-age")}'
         yield section("Accuracy against age", words.AGE, body)
+    if found.headline:
         yield section("Streaming error against the model's", words.ERROR, panels("chart-error"))
     if found.losses:
         body = legend(LOSS_PARTS.values()) + panels("chart-loss") + folded_table(loss_table(found))

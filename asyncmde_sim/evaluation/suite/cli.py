@@ -149,6 +149,8 @@ def _run(store: Store, plan: Plan, runner: Runner, workers: int) -> int:
             progress.close()
     results = load_results(folder)
     _tell(results)
+    if progress.pace:
+        print(progress.pace)
     if problem or stops:
         ended = f"{results.episodes.num_rows} episodes are kept, and the same command goes on from there"
         print(f"{problem or 'Interrupted'}: {ended}.", file=sys.stderr)

@@ -30,7 +30,7 @@ class SuiteProgress:
         self._before = done
         self._ended = self._arrived = self._failed = 0
         self._costs: dict[tuple[str, str, str], list[float]] = {}
-        self._shown = time.monotonic()
+        self._begun = self._shown = time.monotonic()
         self._live: Live | None = None
         if console.is_terminal:
             self._live = Live(console=console, transient=True, refresh_per_second=4)
@@ -72,6 +72,15 @@ class SuiteProgress:
         mean = sum(every) / len(every) if every else 0.0
         kinds = {kind: sum(costs) / len(costs) for kind, costs in self._costs.items()}
         return sum(kinds.get(_kind(job.cell), mean) for job in left) / self._workers
+
+    @property
+    def pace(self) -> str:
+        """How many episodes have been run, and how fast; empty if none has."""
+        if not self._ended:
+            return ""
+        seconds = time.monotonic() - self._begun
+        hourly = 3600 * self._ended / seconds
+        return f"{self._ended} episodes in {_duration(seconds)}, {hourly:.0f} an hour on {self._workers} workers"
 
     def tell(self, line: str) -> None:
         """A lasting line."""
