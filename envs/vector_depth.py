@@ -104,8 +104,8 @@ class VectorDepthWrapper(VectorWrapper):
         self._mode = env.metadata.get("autoreset_mode")
         if self._mode not in (AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP):
             raise ValueError(
-                f"autoreset_mode is {self._mode}, but the depth source must know when an episode starts: make "
-                "the environments with AutoresetMode.SAME_STEP or NEXT_STEP"
+                f"autoreset_mode is {self._mode}, but the depth source must know when an episode starts: "
+                "make the environments with AutoresetMode.SAME_STEP or NEXT_STEP"
             )
         single = env.single_observation_space
         if isinstance(single, spaces.Dict):

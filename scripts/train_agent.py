@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """Train an agent on the depth that a source on a device delivers: imitation of a written agent, then PPO.
 
 Examples:
@@ -57,7 +58,7 @@ class TrainAgent:
         difficulty: Density of obstacles, 0 to 1; the environment's own default if none is given.
         max_speed: Top speed of the robot, m/s; its own default if none is given.
         scenes: How many scenes of the train split are learned from.
-        image_size: Width and height of the camera's image, pixels. The networks see it at a size of their own.
+        image_size: Width and height of the camera's image, pixels; the networks resize it to their own.
         steps: Environment steps of PPO after the imitation; 0 is none.
         recipe: Hyper-parameters: a shipped recipe (cpu), or a JSON file.
         start: Policy to go on from: a folder, or the name of a shipped one.

@@ -106,18 +106,18 @@ def _environment(task: AgentTask, view: ViewConfig) -> LearningWrapper:
 
 
 def collect(job: Collecting) -> dict[str, float]:
-    """Drive the episode, write what was seen and what the written agent would have done, and say how it went."""
+    """Drive the episode, write what was seen and what the expert would have done, and say how it went."""
     env = _environment(job.task, job.view)
     expert = make_agent(EXPERT, env.unwrapped.robot)  # type: ignore[attr-defined]
     student = None
     if job.policy is not None:
         student = load_network(job.policy, env.observation_space, read_config(job.policy).actions)  # type: ignore[arg-type]
+    rng = np.random.default_rng([job.seed, 2])
     drivers = _drivers(np.random.default_rng([job.seed, 1]), student is not None, job.expert_share)
     seen, info = env.reset(seed=job.seed)
     expert.reset(seed=job.seed)
     samples: list[Encoded] = []
     labels: list[NDArray[np.float32]] = []
-    stray = np.zeros(env.action_space.shape, np.float32)  # type: ignore[arg-type]
     for step in range(job.longest):
         label = told_truth(expert, env.raw, info)
         if step % job.keep_every == 0:
@@ -125,11 +125,12 @@ def collect(job: Collecting) -> dict[str, float]:
             labels.append(label)
         driver, first = next(drivers)
         if first and driver == "stray":
-            stray = np.random.default_rng([job.seed, 2, step]).uniform(-1, 1, stray.shape).astype(np.float32)
-        action = label if driver == "expert" else stray
+            stray = rng.uniform(-1, 1, label.shape).astype(np.float32)
         if driver == "student":
             assert student is not None
             action = act_on(student, seen)
+        else:
+            action = stray if driver == "stray" else label
         seen, reward, terminated, truncated, info = env.step(action)
         require_finite(seen, reward, job.task.env, f"seed {job.seed}", step + 1)
         if terminated or truncated:
@@ -137,7 +138,7 @@ def collect(job: Collecting) -> dict[str, float]:
     arrays = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
     arrays["action"] = np.stack(labels)
     job.file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(job.file, lambda path: np.savez_compressed(path, **arrays))
+    write_whole(job.file, lambda path: np.savez_compressed(path, **arrays))  # type: ignore[arg-type]
     return {"steps": step + 1.0, "success": float(info["success"]), "collided": float(info["collided"])}
 
 
@@ -203,14 +204,15 @@ def fit(
         config: Passes, batch and learning rate.
         seed: Draws the batches.
         mirror: Whether half of each batch is seen in a mirror.
-        report: Told the step, the number of steps and the loss.
+        report: Told the step, the number of steps and the loss, after each pass.
 
     Raises:
         FloatingPointError: The loss is not finite.
     """
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY)
     a_pass = max(len(samples) // config.batch, 1)
-    steps, recent = config.epochs * a_pass, []
+    steps = config.epochs * a_pass
+    recent: list[float] = []
     network.train()
     for step in range(1, steps + 1):
         rng = step_generator(seed, step)

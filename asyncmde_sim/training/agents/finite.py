@@ -26,6 +26,6 @@ def require_finite(seen: Mapping[str, Any], reward: Any, env: str, which: str, s
         bad.append("reward")
     if bad:
         raise FloatingPointError(
-            f"{env}, {which}, step {step}: {' and '.join(bad)} not finite; the training has stopped, and goes "
-            "on with --resume when the environment is mended"
+            f"{env}, {which}, step {step}: {' and '.join(bad)} not finite; the training has stopped: mend "
+            "the environment, then go on with --resume"
         )

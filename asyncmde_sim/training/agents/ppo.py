@@ -46,8 +46,8 @@ class PpoConfig:
         max_grad_norm: Gradients are clipped to it.
         target_kl: An update ends early beyond it.
         log_std_init: Logarithm of the deviation of the first actions.
-        value_steps: For so many steps at the start only the value is learned, so that a policy that was cloned
-            is not spoilt by a value that knows nothing yet.
+        value_steps: For so many steps at the start only the value is learned, so that a policy that was
+            cloned is not spoilt by a value that knows nothing yet.
     """
 
     n_envs: int = 4

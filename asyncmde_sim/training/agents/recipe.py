@@ -57,7 +57,7 @@ def load_recipe(name_or_file: str, env: str) -> AgentRecipe:
         raise ValueError(f"{path} is not valid JSON ({error}): correct it") from error
     if not isinstance(entries, dict) or not (env in entries or "default" in entries):
         raise ValueError(f"{path} has no entry {env!r} and no 'default': add one of them")
-    entry = entries.get(env, entries.get("default"))
+    entry: Any = entries[env] if env in entries else entries["default"]
     sections: dict[str, type] = {"view": ViewConfig, "clone": CloneConfig, "ppo": PpoConfig}
     _check_keys(entry, sections, f"{path}, {env}")
     return AgentRecipe(

@@ -160,8 +160,8 @@ def claim_folder(folder: Path, config: Mapping[str, Any], resume: bool) -> None:
         for name in sorted(config.keys() | found.keys()):
             if config.get(name) != found.get(name):
                 raise ValueError(
-                    f"{folder} was begun with {name} {found.get(name)!r}, not {config.get(name)!r}: go on with "
-                    "the same options, or give another --out"
+                    f"{folder} was begun with {name} {found.get(name)!r}, not {config.get(name)!r}: go on "
+                    "with the same options, or give another --out"
                 )
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -21,7 +21,7 @@ except ImportError as error:
 
 
 class LearningVecEnv(VecEnv):
-    """A Gymnasium vector environment with depth as a ``VecEnv``, seen through an encoder for each environment.
+    """A Gymnasium vector environment with depth as a ``VecEnv``, each environment seen by an encoder.
 
     Infos hold what an episode ended with alone: ``episode_metrics``, ``terminal_observation`` and
     ``TimeLimit.truncated``, so that nothing large is kept for each step.
