@@ -16,16 +16,19 @@ from asyncmde_sim.agents.grid import CELL_M
 from asyncmde_sim.envs.learning import DepthView, Encoded, Encoder, Observation, ViewConfig
 from asyncmde_sim.envs.robots import RobotSpec
 
-REACH_M, STEP_M = 3.5, 0.1
+REACH_M, STEP_M = 3.5, 0.05
 """How far the memory is told of, and the steps along each direction."""
 
 PASSAGE_M = 0.05
 """Room beyond the body's radius that a free way has."""
 
-TRAIL_CELL_M = 0.25
-"""Side of the cells in which the robot remembers to have been."""
+TRAIL_CELL_M, TRAIL_CELLS = 0.25, 200
+"""Side of the cells in which the robot remembers to have been, and how many there are along each side."""
 
-CHANNELS = 4
+NEAR_M, ROOM_M = (0.25, 0.6), 0.5
+"""Where beside the robot it is told how much room there is, and what reads as 1."""
+
+CHANNELS = 4 + len(NEAR_M)
 
 
 class FloorView(DepthView):
@@ -33,8 +36,8 @@ class FloorView(DepthView):
 
     The directions go around the robot from ahead to the left. For each of them: the way that is free for the
     body, and the way that was seen, over 3.5 m; the share of that way on which the robot has been before; the
-    cosine of the angle between direction and goal, 0 without a goal. The grid is that of the written agent,
-    built from the same depth that is in ``depth``.
+    cosine of the angle between direction and goal, 0 without a goal; the distance to the nearest obstacle at
+    0.25 m and at 0.6 m, over 0.5 m. The grid is that of the written agent, built from the depth in ``depth``.
 
     Args:
         config: Sizes; ``directions`` is not 0.
@@ -57,14 +60,14 @@ class FloorView(DepthView):
         """Forget the last episode."""
         super().reset()
         self._floor = FloorMemory(self._robot)
-        self._trail: set[tuple[int, int]] = set()
+        self._trail = np.zeros((TRAIL_CELLS, TRAIL_CELLS), bool)
 
     def see(self, observation: Observation) -> Encoded:
         """What is learned from at one step."""
         pose = odometry_pose(observation["odometry"])
         self._floor.see(observation, pose)
         around = self._around(observation, pose)
-        self._trail.add(tuple(np.floor(pose[:2, 3] / TRAIL_CELL_M).astype(int)))
+        self._trail[tuple(_trail_cells(pose[:2, 3]))] = True
         return {**super().see(observation), "around": around}
 
     def _around(self, observation: Observation, pose: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -77,16 +80,21 @@ class FloorView(DepthView):
         count = len(self._steps)
         free = _first(clear < wanted) / count
         known = _first(~seen) / count
-        cells = np.floor(points / TRAIL_CELL_M).astype(int)
-        been = np.array([tuple(cell) in self._trail for cell in cells.reshape(-1, 2).tolist()])
-        around = [free, known, been.reshape(seen.shape).mean(axis=0), self._towards_goal(observation)]
-        return np.array(around, np.float32)
+        been = self._trail[tuple(_trail_cells(points).T)].T.mean(axis=0)
+        room = [np.minimum(clear[round(near / STEP_M) - 1] / ROOM_M, 1.0) for near in NEAR_M]
+        return np.array([free, known, been, self._towards_goal(observation), *room], np.float32)
 
     def _towards_goal(self, observation: Observation) -> NDArray[np.float64]:
         if not self._has_goal:
             return np.zeros(len(self._angles))
         x, y = float(observation["goal"][0]), float(observation["goal"][1])
         return np.cos(self._angles - math.atan2(y, x))
+
+
+def _trail_cells(points: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Cells (..., 2) of points (..., 2), clamped to the trail's grid."""
+    cells = np.floor(points / TRAIL_CELL_M).astype(np.intp) + TRAIL_CELLS // 2
+    return np.clip(cells, 0, TRAIL_CELLS - 1)
 
 
 def _first(hit: NDArray[np.bool_]) -> NDArray[np.intp]:
