@@ -58,6 +58,7 @@ class TrainAgent:
         difficulty: Density of obstacles, 0 to 1; the environment's own default if none is given.
         max_speed: Top speed of the robot, m/s; its own default if none is given.
         scenes: How many scenes of the train split are learned from.
+        scene: One scene instead, learned from and tried in: a name, or a GLB, PLY or OBJ file.
         image_size: Width and height of the camera's image, pixels; the networks resize it to their own.
         steps: Environment steps of PPO after the imitation; 0 is none.
         recipe: Hyper-parameters: a shipped recipe (cpu), or a JSON file.
@@ -86,6 +87,7 @@ class TrainAgent:
     difficulty: float | None = None
     max_speed: float | None = None
     scenes: int = 60
+    scene: str | None = None
     image_size: tuple[int, int] = (128, 96)
     steps: int = 100_000
     recipe: str = "cpu"
@@ -161,6 +163,7 @@ class TrainAgent:
             engine=self.engine,
             difficulty=self.difficulty,
             max_speed=self.max_speed,
+            scene=self.scene,
             split=split,
         )
         options = config.environment_options()

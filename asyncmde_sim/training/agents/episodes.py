@@ -41,15 +41,17 @@ class Trial:
         task: Where.
         policy: Its folder.
         seeds: Of the episodes.
+        longest: An episode is given up after so many steps.
     """
 
     task: AgentTask
     policy: Path
     seeds: Sequence[int]
+    longest: int
 
 
 def try_policy(trial: Trial, camera: Camera | None = None) -> list[Row]:
-    """The metrics of each episode; the camera films the first."""
+    """Whether each episode arrived and collided; the camera films the first."""
     env = trial.task.make()
     try:
         agent = LearnedAgent.load(str(trial.policy), env)
@@ -60,13 +62,15 @@ def try_policy(trial: Trial, camera: Camera | None = None) -> list[Row]:
             filming = camera if index == 0 else None
             if filming:
                 filming.begin(0, observation, info)
-            while "episode_metrics" not in info:
+            for _ in range(trial.longest):
                 observation, _, _, _, info = env.step(agent.act(observation))
                 if filming:
                     filming.step(observation, info, {})
+                if "episode_metrics" in info:
+                    break
             if filming:
                 filming.end({})
-            rows.append({"seed": seed, **info["episode_metrics"]})
+            rows.append({"seed": seed, "success": info["success"], "collided": info["collided"]})
         return rows
     finally:
         if camera is not None:

@@ -141,7 +141,7 @@ class Session:
         if self.film is not None:
             (self.folder / "videos").mkdir(parents=True, exist_ok=True)
             camera = self.film(self.folder / "videos" / f"{name}.mp4")
-        rows = try_policy(Trial(self.trial, policy, range(self.trials)), camera)
+        rows = try_policy(Trial(self.trial, policy, range(self.trials), self.recipe.clone.longest), camera)
         log(f"trial-{phase}", number, shares(rows))
 
 
