@@ -6,6 +6,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from asyncmde_sim.agents.learned.view import CHANNELS
+
 FEATURES = 128
 
 
@@ -13,7 +15,7 @@ class Torso(nn.Module):
     """What is learned from, as one vector: depth and memory through convolutions, joined by the state.
 
     Args:
-        space: Of an encoder: ``depth``, ``state``, and with a memory of the floor ``around``.
+        space: Of an encoder: ``depth``, ``state``, with a memory of the floor ``around``, and ``route``.
     """
 
     def __init__(self, space: spaces.Dict) -> None:
@@ -27,16 +29,18 @@ class Torso(nn.Module):
             nn.ReLU(),
             nn.Conv2d(32, 32, 3, 2, 1),
             nn.ReLU(),
+            nn.Conv2d(32, 32, 3, 2, 1),
+            nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(32 * -(-height // 8) * -(-width // 8), FEATURES),
+            nn.Linear(32 * -(-height // 16) * -(-width // 16), FEATURES // 2),
             nn.ReLU(),
         )
         self.around: nn.Module | None = None
-        joined = FEATURES + size
+        joined = FEATURES // 2 + size
         if "around" in space.spaces:
-            channels, directions = space["around"].shape  # type: ignore[misc]
+            directions = space["around"].shape[0] // CHANNELS  # type: ignore[index]
             self.around = nn.Sequential(
-                nn.Conv1d(channels, 32, 5, padding=2, padding_mode="circular"),
+                nn.Conv1d(CHANNELS, 32, 5, padding=2, padding_mode="circular"),
                 nn.ReLU(),
                 nn.Conv1d(32, 32, 5, 2, padding=2, padding_mode="circular"),
                 nn.ReLU(),
@@ -45,6 +49,8 @@ class Torso(nn.Module):
                 nn.ReLU(),
             )
             joined += FEATURES
+        if "route" in space.spaces:
+            joined += space["route"].shape[0]  # type: ignore[index]
         self.join = nn.Sequential(
             nn.Linear(joined, 2 * FEATURES), nn.ReLU(), nn.Linear(2 * FEATURES, FEATURES), nn.ReLU()
         )
@@ -53,7 +59,9 @@ class Torso(nn.Module):
         """Features (N, 128) of a batch; ``depth`` is in [0, 255]."""
         parts = [self.depth(seen["depth"].float() / 255), seen["state"]]
         if self.around is not None:
-            parts.append(self.around(seen["around"]))
+            parts.append(self.around(seen["around"].unflatten(1, (CHANNELS, -1))))
+        if "route" in seen:
+            parts.append(seen["route"])
         return self.join(torch.cat(parts, dim=1))
 
 

@@ -27,7 +27,7 @@ from asyncmde_sim.files import write_whole
 from asyncmde_sim.training.agents.finite import require_finite
 from asyncmde_sim.training.agents.mirror import mirrored
 from asyncmde_sim.training.agents.task import AgentTask
-from asyncmde_sim.training.loop import GRADIENT_CLIP, WEIGHT_DECAY, cosine_rate, step_generator
+from asyncmde_sim.training.loop import GRADIENT_CLIP, cosine_rate, step_generator
 
 TURN_STEPS = (10, 50)
 """How long one of the drivers steers, steps."""
@@ -36,6 +36,9 @@ STRAY_SHARE, STRAY_STEPS = 0.1, (6, 20)
 """How often, and for how long, nobody steers: a random action is held, so that ways back are learned."""
 
 EXPERT = "avoid"
+
+WEIGHT_DECAY = 0.1
+"""There are few episodes, and what is learned of one must hold in others."""
 
 
 @dataclass(frozen=True)
