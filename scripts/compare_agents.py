@@ -51,6 +51,7 @@ class CompareAgents:
         episodes: Episodes of each cell.
         env: Environment.
         difficulty: Density of obstacles, 0 to 1.
+        scene: One scene instead of the split's: a name, or a GLB, PLY or OBJ file.
         split: Scenes to draw from.
         image_size: Width and height of the camera's image, pixels.
         seed: Episode i of every cell is reset with seed + i.
@@ -68,6 +69,7 @@ class CompareAgents:
     episodes: int = 100
     env: str = "IndoorStatic-v0"
     difficulty: float = 0.0
+    scene: str | None = None
     split: str = "test"
     image_size: tuple[int, int] = (128, 96)
     seed: int = 0
@@ -87,7 +89,12 @@ class CompareAgents:
     def cells(self) -> list[Cell]:
         """Every agent on every source."""
         base = RolloutConfig(
-            env=self.env, split=self.split, difficulty=self.difficulty, image_size=self.image_size
+            env=self.env,
+            scene=self.scene,
+            split=self.split,
+            difficulty=self.difficulty,
+            image_size=self.image_size,
+            seed=self.seed,
         )
         agents = dict(text.split("=") for text in self.agents)
         sources = [(*text.split("@"), "orin-trt")[:2] for text in self.sources]
@@ -100,7 +107,7 @@ class CompareAgents:
             prepare(cell.config).env.close()  # what is wrong shows before anything runs
         with progress_bar(Console(stderr=True)) as bar:
             task = bar.add_task("episodes", total=self.episodes * len(cells))
-            for rows in run_cells(cells, self.episodes, self.seed, self.out, self.workers):
+            for rows in run_cells(cells, self.episodes, self.out, self.workers):
                 bar.update(task, completed=sum(map(len, rows.values())))
                 self._write(cells, rows)
         rows = rows_of(cells, self.out, self.episodes)

@@ -84,29 +84,28 @@ def make_cells(
 
 
 def run_cells(
-    cells: Sequence[Cell], episodes: int, seed: int, folder: Path, workers: int
+    cells: Sequence[Cell], episodes: int, folder: Path, workers: int
 ) -> Iterator[dict[str, list[Row]]]:
     """Run what is not yet in the folder, and yield the rows of each cell, by key, whenever some are added.
 
-    Episode i of every cell has the seed ``seed + i``. All cells advance together, so that what is there when
+    Episode i of every cell is reset with its config's seed + i. All cells advance together, so that what is there when
     it is interrupted is paired.
 
     Args:
         cells: What to run.
         episodes: Of each cell.
-        seed: Of the first episode.
         folder: For one file of each chunk of episodes.
         workers: Processes.
 
     Raises:
         ValueError: The folder holds another comparison.
     """
-    _claim(folder, cells, seed)
+    _claim(folder, cells)
     chunks = []
     for first in range(0, episodes, CHUNK):
         for index, cell in enumerate(cells):
             count = min(CHUNK, episodes - first)
-            config = replace(cell.config, seed=seed + first, episodes=count)
+            config = replace(cell.config, seed=cell.config.seed + first, episodes=count)
             chunks.append(_Chunk(index, config, folder / cell.key / f"{first:04d}-{count}.parquet"))
     yield rows_of(cells, folder, episodes)
     todo = [chunk for chunk in chunks if not chunk.file.is_file()]
@@ -165,19 +164,15 @@ def loss_difference(
     return paired_bootstrap(*losses)
 
 
-def _claim(folder: Path, cells: Sequence[Cell], seed: int) -> None:
+def _claim(folder: Path, cells: Sequence[Cell]) -> None:
     """Write what the folder is for, or check that it is for this."""
-    mine = {"seed": seed, "cells": {cell.key: _options(cell.config) for cell in cells}}
-    mine = json.loads(json.dumps(mine))
+    mine = json.loads(json.dumps({cell.key: _options(cell.config) for cell in cells}))
     file = folder / CELLS_FILE
     if file.is_file():
         there = json.loads(file.read_text(encoding="utf-8"))
-        common = mine["cells"].keys() & there["cells"].keys()
-        if there["seed"] != seed or any(mine["cells"][k] != there["cells"][k] for k in common):
-            raise ValueError(
-                f"{folder} holds a comparison with other options or another seed: give another --out"
-            )
-        mine["cells"] = {**there["cells"], **mine["cells"]}
+        if any(mine[key] != there[key] for key in mine.keys() & there.keys()):
+            raise ValueError(f"{folder} holds a comparison with other options: give another --out")
+        mine = {**there, **mine}
     elif folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"{folder} holds other files: give another --out")
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,5 +180,5 @@ def _claim(folder: Path, cells: Sequence[Cell], seed: int) -> None:
 
 
 def _options(config: RolloutConfig) -> Row:
-    left_out = ("out", "seed", "episodes", "overwrite", "video", "rerun")
+    left_out = ("out", "episodes", "overwrite", "video", "rerun")
     return {name: value for name, value in asdict(config).items() if name not in left_out}
