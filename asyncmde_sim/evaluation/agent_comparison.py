@@ -88,8 +88,8 @@ def run_cells(
 ) -> Iterator[dict[str, list[Row]]]:
     """Run what is not yet in the folder, and yield the rows of each cell, by key, whenever some are added.
 
-    Episode i of every cell is reset with its config's seed + i. All cells advance together, so that what is there when
-    it is interrupted is paired.
+    Episode i of every cell is reset with its config's seed + i. All cells advance together, so that
+    what is there when it is interrupted is paired.
 
     Args:
         cells: What to run.
