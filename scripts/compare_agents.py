@@ -97,7 +97,8 @@ class CompareAgents:
             seed=self.seed,
         )
         agents = dict(text.split("=") for text in self.agents)
-        sources = [(*text.split("@"), "orin-trt")[:2] for text in self.sources]
+        parts = [text.partition("@") for text in self.sources]
+        sources = [(depth, device or "orin-trt") for depth, _, device in parts]
         return make_cells(base, agents, sources)
 
     def run(self) -> None:

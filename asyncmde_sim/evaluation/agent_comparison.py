@@ -160,8 +160,8 @@ def loss_difference(
     shared = sorted(set.intersection(*(set(each) for each in success)))
     if not shared:
         return None
-    losses = [[success[i][seed] - success[i + 1][seed] for seed in shared] for i in (0, 2)]
-    return paired_bootstrap(*losses)
+    mine, others = ([success[i][seed] - success[i + 1][seed] for seed in shared] for i in (0, 2))
+    return paired_bootstrap(mine, others)
 
 
 def _claim(folder: Path, cells: Sequence[Cell]) -> None:
