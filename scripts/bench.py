@@ -5,8 +5,10 @@ Examples:
     python scripts/bench.py depth                              # the networks, alone and side by side
     python scripts/bench.py depth --profile my-machine.json    # ... to be charged: --device my-machine.json
     python scripts/bench.py loop                               # where the time of a rollout goes
+    python scripts/bench.py vector                             # environments side by side, for training
     python scripts/bench.py render                             # the renderer, beside Embree alone
     python scripts/bench.py render --backends raycast habitat  # ... and Habitat-Sim, by number of processes
+    python scripts/bench.py report                             # a large suite's report, written and opened
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ if sys.argv[1:2] == ["render"]:
 
 import math
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +51,8 @@ from asyncmde_sim.evaluation.bench_depth import (
 )
 from asyncmde_sim.evaluation.bench_loop import time_loop
 from asyncmde_sim.evaluation.bench_render import Load, parse_sizes, throughput, worker_cost
+from asyncmde_sim.evaluation.bench_report import time_report
+from asyncmde_sim.evaluation.bench_vector import batch_ms, one_by_one, side_by_side
 from asyncmde_sim.evaluation.command_line import REFUSED, sentence
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import write_json
@@ -56,6 +61,7 @@ from asyncmde_sim.runtime.engines.spec import parse_engine
 from asyncmde_sim.scenes import check_backend, load_backend
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.scenes.raycast import RaycastBackend
+from asyncmde_sim.training.agents.task import AgentTask, frozen
 
 PAPER_MS = {"fast": (36.0, 6.2), "small": (99.3, 39.5), "base": (244.0, 81.0)}
 """AsyncMDE, Jetson AGX Orin at 518 x 518: PyTorch in float32, TensorRT in float16."""
@@ -227,6 +233,61 @@ class Loop:
 
 
 @dataclass(frozen=True)
+class Vector:
+    """Time environments with their own depth sources, stepped one by one and side by side.
+
+    Args:
+        env: Environment.
+        depth: Depth source.
+        device: Whose latencies are charged.
+        engine: What runs the networks; see scripts/rollout.py.
+        image_size: Width and height of the camera's image, pixels.
+        count: Environments.
+        steps: Steps of each that are timed.
+        repeats: Measurements of both in turn; the best of each counts.
+        batches: Frames in a batch of the fast path in 8 bits, to be timed; none if empty.
+    """
+
+    env: str = "IndoorStatic-v0"
+    depth: str = "async"
+    device: str = "orin-trt"
+    engine: str | None = None
+    image_size: tuple[int, int] = (128, 96)
+    count: int = 4
+    steps: int = 100
+    repeats: int = 2
+    batches: tuple[int, ...] = (1, 4)
+
+    def __post_init__(self) -> None:
+        if min(self.count, self.steps, self.repeats, *self.batches, 1) < 1:
+            raise ValueError("count, steps, repeats and batches must all be 1 or more")
+
+    def run(self) -> None:
+        """Measure and print."""
+        source = {"depth": self.depth, "device": self.device, "engine": self.engine}
+        camera = Camera(*self.image_size)
+        task = AgentTask(self.env, frozen({"camera": camera}), frozen(source))
+        focal, cores = camera.focal_px / camera.width, len(os.sched_getaffinity(0))
+        alone, together = [], []
+        with Console(stderr=True).status(f"{self.count} environments, {self.repeats} times"):
+            for _ in range(self.repeats):
+                alone.append(one_by_one(task.make, self.count, self.steps))
+                together.append(
+                    side_by_side(task.make_plain, lambda: task.make_source(focal), self.count, self.steps)
+                )
+        table = Table(f"{self.count} environments", "steps/s", "CPU ms a step", box=box.SIMPLE_HEAD)
+        best = [max(runs, key=lambda run: run.steps_per_s) for runs in (alone, together)]
+        for name, run in zip(("one by one", "side by side"), best, strict=True):
+            table.add_row(name, f"{run.steps_per_s:.1f}", f"{run.cpu_ms:.1f}")
+        Console(width=80).print(table)
+        ratio = best[1].steps_per_s / best[0].steps_per_s
+        least = min(run.cpu_ms for run in best)
+        print(f"{ratio:.2f} times as fast; {cores} cores always busy: {1e3 * cores / least:.1f} steps/s")
+        for size, ms in batch_ms(None, self.batches, 3.0).items():
+            print(f"fast path, onnx-int8, batch of {size}: {ms:.1f} ms a frame on one thread")
+
+
+@dataclass(frozen=True)
 class Render:
     """Time RGB and depth of one camera, blur off, beside Embree alone on the same rays.
 
@@ -315,9 +376,48 @@ class Render:
         print(f"frames/s      {1 / render:7.1f}   (at least 100)")
 
 
+@dataclass(frozen=True)
+class Report:
+    """Time the report of a suite whose results are made up, written and opened in a browser.
+
+    Opening needs Playwright and a Chromium, the one on the path or that of the variable CHROMIUM.
+    """
+
+    episodes: int = 10_000
+    """About how many episodes the suite has."""
+    steps: int = 300
+    """Steps of each."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1 or self.steps < 2:
+            raise ValueError(
+                f"episodes is {self.episodes} and steps {self.steps}, but at least 1 and 2 are needed"
+            )
+
+    def run(self) -> None:
+        """Measure and print."""
+        with tempfile.TemporaryDirectory() as folder:
+            times = time_report(Path(folder), self.episodes, self.steps)
+        print(
+            f"{times.episodes} episodes of {self.steps} steps; the page has {times.size_bytes / 1e6:.1f} MB"
+        )
+        print(f"read and written   {times.write_s:5.1f} s")
+        if times.open_s is None or times.drawn_s is None:
+            print("not opened: there is no browser (Debian, Ubuntu: apt install chromium)")
+            return
+        print(f"opened             {times.open_s:5.2f} s")
+        print(f"every chart drawn  {times.drawn_s:5.2f} s")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    commands: dict[str, Callable[..., Any]] = {"depth": Depth, "loop": Loop, "render": Render}
+    commands: dict[str, Callable[..., Any]] = {
+        "depth": Depth,
+        "loop": Loop,
+        "vector": Vector,
+        "render": Render,
+        "report": Report,
+    }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, args=arguments, description=__doc__).run()
     except (ValueError, OSError, ImportError) as error:

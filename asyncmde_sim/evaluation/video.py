@@ -14,8 +14,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 PANEL_HEIGHT = 240
 HEADER = 24
-FOOTER = 48
+LINE = 20
 GAP = 4
+PARTS_A_LINE = {4: 5, 2: 3}
+"""Numbers beside each other in the footer, by columns of panels."""
+FOOTER_PARTS = 5
+"""The most numbers about the robot, and about its depth."""
 BACKGROUND = (18, 20, 24)
 TEXT = (230, 232, 236)
 NEAR_M = 0.3
@@ -49,19 +53,29 @@ class VideoFrames:
     Args:
         image_shape: Height and width of the camera's image.
         far_m: Far end of the depth scale, metres.
+        columns: How many of the four panels stand beside each other, 4 or 2.
     """
 
-    def __init__(self, image_shape: tuple[int, int], far_m: float) -> None:
+    def __init__(self, image_shape: tuple[int, int], far_m: float, columns: int = 4) -> None:
         height, width = image_shape
         self._panel = (2 * round(PANEL_HEIGHT * width / height / 2), PANEL_HEIGHT)
         self._far_m = far_m
+        self._columns, self._parts = columns, PARTS_A_LINE[columns]
         self._font = ImageFont.load_default(size=14)
-        self.size = (4 * self._panel[0] + 3 * GAP, HEADER + PANEL_HEIGHT + FOOTER)
+        rows, lines = 4 // columns, 2 * math.ceil(FOOTER_PARTS / self._parts)
+        self._footer = rows * (HEADER + PANEL_HEIGHT)
+        self.size = (columns * self._panel[0] + (columns - 1) * GAP, self._footer + 8 + LINE * lines)
         self._blank = Image.new("RGB", self.size, BACKGROUND)
         titles = ("camera", f"estimated depth, {NEAR_M:g} to {far_m:g} m", "true depth now", "memory trust T")
         draw = ImageDraw.Draw(self._blank)
         for index, title in enumerate(titles):
-            draw.text((index * (self._panel[0] + GAP) + 6, 4), title, TEXT, self._font)
+            left, top = self._corner(index)
+            draw.text((left + 6, top - HEADER + 4), title, TEXT, self._font)
+
+    def _corner(self, index: int) -> tuple[int, int]:
+        """Left and top of a panel."""
+        row, column = divmod(index, self._columns)
+        return column * (self._panel[0] + GAP), row * (HEADER + PANEL_HEIGHT) + HEADER
 
     def compose(
         self, observation: Mapping[str, Any], info: Mapping[str, Any], caption: str = ""
@@ -78,17 +92,19 @@ class VideoFrames:
             (None if trust is None else colour_trust(trust), "no memory"),
         )
         for index, (pixels, missing) in enumerate(panels):
-            left = index * (self._panel[0] + GAP)
+            left, top = self._corner(index)
             if pixels is None:
-                middle = (left + self._panel[0] // 2, HEADER + PANEL_HEIGHT // 2)
+                middle = (left + self._panel[0] // 2, top + PANEL_HEIGHT // 2)
                 draw.text(middle, missing, _FAINT, self._font, anchor="mm")
                 continue
             smooth = Image.Resampling.BILINEAR if index == 0 else Image.Resampling.NEAREST
-            canvas.paste(Image.fromarray(pixels).resize(self._panel, smooth), (left, HEADER))
-        for row, parts in enumerate(_footer(observation, info, caption)):
-            for column, part in enumerate(parts):
-                place = (6 + column * self.size[0] // 5, HEADER + PANEL_HEIGHT + 5 + 20 * row)
-                draw.text(place, part, TEXT, self._font)
+            canvas.paste(Image.fromarray(pixels).resize(self._panel, smooth), (left, top))
+        lines = math.ceil(FOOTER_PARTS / self._parts)
+        for group, parts in enumerate(_footer(observation, info, caption)):
+            for number, part in enumerate(parts):
+                line, column = divmod(number, self._parts)
+                height = self._footer + 5 + LINE * (group * lines + line)
+                draw.text((6 + column * self.size[0] // self._parts, height), part, TEXT, self._font)
         return np.asarray(canvas)
 
 
@@ -140,22 +156,24 @@ class VideoLog:
         control_dt_ns: Time between steps.
         far_m: Far end of the depth scale, metres.
         episodes: How many episodes to show.
+        columns: How many of the four panels stand beside each other, 4 or 2.
     """
 
-    def __init__(self, path: Path, control_dt_ns: int, far_m: float, episodes: int) -> None:
+    def __init__(self, path: Path, control_dt_ns: int, far_m: float, episodes: int, columns: int = 4) -> None:
         self._path = path
         self._temporary = path.with_name(f".{path.name}.part.mp4")
         self._stride = max(1, round(1e9 / control_dt_ns / MAX_FPS))
         self._fps = 1e9 / control_dt_ns / self._stride
         self._far_m = far_m
         self._left = episodes
+        self._columns = columns
         self._ended = 0
         self._writer: VideoWriter | None = None
 
     def begin(self, episode: int, observation: Mapping[str, Any], info: Mapping[str, Any]) -> None:
         """Start an episode."""
         if self._writer is None and self._left:
-            self._frames = VideoFrames(observation["image"].shape[:2], self._far_m)
+            self._frames = VideoFrames(observation["image"].shape[:2], self._far_m, self._columns)
             self._writer = VideoWriter(self._temporary, self._frames.size, self._fps)
         self._episode, self._steps = episode, 0
         self._show(observation, info)

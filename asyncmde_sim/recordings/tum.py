@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
 from asyncmde_sim.intrinsics import Intrinsics
@@ -85,28 +86,45 @@ def write_recording(
     Raises:
         ValueError: The folder exists, there is no frame, or a depth does not fit into 16 bits.
     """
-    if folder.exists():
-        raise ValueError(f"{folder} exists: give another folder, or remove it")
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    writer = RecordingWriter(folder, camera, note)
     try:
-        count = _write_frames(partial, frames)
-        about = {**asdict(camera), "depth_factor": WRITTEN_DEPTH_FACTOR, "note": note}
-        (partial / "camera.json").write_text(json.dumps(about, indent=1))
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return count
+        for frame in frames:
+            writer.add(*frame)
+        return writer.finish()
+    finally:
+        writer.discard()
 
 
-def _write_frames(folder: Path, frames: Iterable[tuple[int, RGB, Depth, Pose]]) -> int:
-    """Images, depth and lists into a new folder."""
-    for name in ("rgb", "depth"):
-        (folder / name).mkdir(parents=True)
-    lists = {"rgb": ["# timestamp filename"], "depth": ["# timestamp filename"]}
-    poses = ["# timestamp tx ty tz qx qy qz qw"]
-    for time_ns, image, depth, pose in frames:
+class RecordingWriter:
+    """Writes a recording frame by frame; the folder appears whole, when it is finished.
+
+    Args:
+        folder: Where to; it must not exist.
+        camera: The camera of the images.
+        note: Goes into ``camera.json``.
+
+    Raises:
+        ValueError: The folder exists.
+    """
+
+    def __init__(self, folder: Path, camera: Intrinsics, note: str = "") -> None:
+        if folder.exists():
+            raise ValueError(f"{folder} exists: give another folder, or remove it")
+        self._folder = folder
+        self._partial = folder.with_name(f"{folder.name}.partial")
+        self._about = {**asdict(camera), "depth_factor": WRITTEN_DEPTH_FACTOR, "note": note}
+        self._times_ns: list[int] = []
+        self._poses: list[Pose] = []
+        self.discard()
+        for name in ("rgb", "depth"):
+            (self._partial / name).mkdir(parents=True)
+
+    def add(self, time_ns: int, image: RGB, depth: Depth, pose: Pose) -> None:
+        """Write a frame.
+
+        Raises:
+            ValueError: Its depth does not fit into 16 bits.
+        """
         raw = np.round(depth * WRITTEN_DEPTH_FACTOR)
         if raw.max() >= SATURATED_16_BIT or raw.min() < 0 or not np.isfinite(raw).all():
             raise ValueError(
@@ -114,17 +132,53 @@ def _write_frames(folder: Path, frames: Iterable[tuple[int, RGB, Depth, Pose]]) 
                 f"holds 0 to {SATURATED_16_BIT / WRITTEN_DEPTH_FACTOR:.1f} m"
             )
         stamp = _stamp(time_ns)
-        iio.imwrite(folder / "rgb" / f"{stamp}.png", image)
-        iio.imwrite(folder / "depth" / f"{stamp}.png", raw.astype(np.uint16))
-        for name, lines in lists.items():
-            lines.append(f"{stamp} {name}/{stamp}.png")
-        quaternion = Rotation.from_matrix(pose[:3, :3]).as_quat()
-        poses.append(" ".join([stamp, *(f"{v:.9f}" for v in (*pose[:3, 3], *quaternion))]))
-    if len(poses) == 1:
-        raise ValueError("there is no frame to write into a recording")
-    for name, lines in {**lists, "groundtruth": poses}.items():
-        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
-    return len(poses) - 1
+        iio.imwrite(self._partial / "rgb" / f"{stamp}.png", image)
+        iio.imwrite(self._partial / "depth" / f"{stamp}.png", raw.astype(np.uint16))
+        self._times_ns.append(time_ns)
+        self._poses.append(pose)
+
+    def finish(self) -> int:
+        """Write the lists, put the folder in its place and return the number of frames.
+
+        Raises:
+            ValueError: There is no frame.
+        """
+        if not self._poses:
+            raise ValueError("there is no frame to write into a recording")
+        stamps = [_stamp(time_ns) for time_ns in self._times_ns]
+        for name in ("rgb", "depth"):
+            lines = (f"{stamp} {name}/{stamp}.png" for stamp in stamps)
+            _write_lines(self._partial / f"{name}.txt", "timestamp filename", lines)
+        poses = np.array(self._poses)
+        rotations = Rotation.from_matrix(poses[:, :3, :3])
+        write_trajectory(self._partial / "groundtruth.txt", self._times_ns, poses[:, :3, 3], rotations)
+        (self._partial / "camera.json").write_text(json.dumps(self._about, indent=1))
+        self._partial.rename(self._folder)
+        return len(self._poses)
+
+    def discard(self) -> None:
+        """Remove what is not finished."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+
+def write_trajectory(
+    path: Path, times_ns: Sequence[int], positions: NDArray[np.float64], rotations: Rotation
+) -> None:
+    """Write poses as ``timestamp tx ty tz qx qy qz qw``, which tools such as evo read.
+
+    Args:
+        path: File to write.
+        times_ns: Time of each pose.
+        positions: (N, 3) metres.
+        rotations: N of them.
+    """
+    rows = zip(times_ns, positions, rotations.as_quat(), strict=True)
+    lines = (" ".join([_stamp(t), *(f"{v:.9f}" for v in (*place, *turn))]) for t, place, turn in rows)
+    _write_lines(path, "timestamp tx ty tz qx qy qz qw", lines)
+
+
+def _write_lines(path: Path, columns: str, lines: Iterable[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in (f"# {columns}", *lines)))
 
 
 def _stamp(time_ns: int) -> str:

@@ -1,8 +1,17 @@
 import imageio.v3 as iio
 import numpy as np
+import pytest
 
 from asyncmde_sim.evaluation.rollout import Results, run
-from asyncmde_sim.evaluation.video import GAP, VideoFrames, VideoLog, colour_depth, colour_trust
+from asyncmde_sim.evaluation.video import (
+    GAP,
+    HEADER,
+    PANEL_HEIGHT,
+    VideoFrames,
+    VideoLog,
+    colour_depth,
+    colour_trust,
+)
 
 
 def brightness(colours):
@@ -20,14 +29,15 @@ def test_more_trust_is_brighter():
     assert (np.diff(brightness(colour_trust(np.array([[0.0, 0.4, 0.8, 1.0]], np.float32)))[0]) > 0).all()
 
 
-def test_each_panel_shows_its_own_image(toy):
+@pytest.mark.parametrize("columns", [4, 2])
+def test_each_panel_shows_its_own_image(toy, columns):
     toy.env.step(None)
     toy.env.step(None)
     observation, _, _, _, info = toy.env.step(None)
-    frames = VideoFrames((32, 48), 20.0)
+    frames = VideoFrames((32, 48), 20.0, columns)
     base = frames.compose(observation, info)
-    assert base.shape[1::-1] == frames.size
-    width = (frames.size[0] + GAP) // 4
+    assert base.shape[1::-1] == frames.size and not any(side % 2 for side in frames.size)
+    width, height = (frames.size[0] + GAP) // columns, HEADER + PANEL_HEIGHT
     changes = [
         ({**observation, "image": observation["image"] + 50}, info),
         ({**observation, "depth": observation["depth"] + 1}, info),
@@ -35,8 +45,13 @@ def test_each_panel_shows_its_own_image(toy):
         (observation, {**info, "trust_map": info["trust_map"] + 0.3}),
     ]
     for panel, changed in enumerate(changes):
-        columns = np.flatnonzero((frames.compose(*changed) != base).any(axis=(0, 2)))
-        assert columns.min() >= panel * width and columns.max() < (panel + 1) * width
+        row, column = divmod(panel, columns)
+        different = (frames.compose(*changed) != base).any(axis=2)
+        for places, first, size in (
+            (np.flatnonzero(different.any(axis=0)), column, width),
+            (np.flatnonzero(different.any(axis=1)), row, height),
+        ):
+            assert places.min() >= first * size and places.max() < (first + 1) * size
 
 
 def test_the_video_runs_in_real_time_and_is_whole(toy, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from asyncmde_sim.evaluation.bench_report import find_browser
 from asyncmde_sim.runtime import load_profile
 
 TINY = ("--heights", "42", "--widths", "56", "--vits", "small", "--seconds", "0.2", "--engines", "onnx-int8")
@@ -28,6 +29,13 @@ def test_loop_says_where_the_time_goes(script):
         assert shown in done.stdout
 
 
+def test_report_is_written_and_opened_where_there_is_a_browser(script):
+    done = script("bench.py", "report", "--episodes", "400", "--steps", "20")
+    assert done.returncode == 0, done.stderr
+    assert "read and written" in done.stdout
+    assert ("every chart drawn" if find_browser() else "apt install chromium") in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -37,6 +45,7 @@ def test_loop_says_where_the_time_goes(script):
         (("depth", "--seconds", "nan"), "seconds is nan, but it must be finite and positive"),
         (("loop", "--steps", "0"), "steps is 0, but it must be 1 or more"),
         (("loop", "--env", "Foo"), "unknown environment 'Foo'"),
+        (("report", "--steps", "1"), "steps 1, but at least 1 and 2 are needed"),
     ],
 )
 def test_refusals(script, arguments, message):
