@@ -160,7 +160,28 @@ def _run(store: Store, plan: Plan, runner: Runner, workers: int) -> int:
     for key, text in results.failures.items():
         last = text.strip().splitlines()[-1]
         print(f"Failed: {results.cells[key].name}: {last} (traceback in cells.json)", file=sys.stderr)
+    if progress.pace or not (folder / "report.html").is_file():
+        try:
+            _report(results)
+        except OSError as error:
+            print(f"No report: {sentence(error)}", file=sys.stderr)
+            return FAILED
+        except KeyboardInterrupt:
+            print(f"Interrupted: all results are there, python scripts/report.py {folder} reports on them.")
+            return 128 + signal.SIGINT
     return FAILED if results.failures else 0
+
+
+def _report(results: Results) -> None:
+    from asyncmde_sim.evaluation.report import check_report, write_report  # only where there is something new
+
+    try:
+        check_report()
+    except ValueError as error:
+        print(f"{error}, and then python scripts/report.py {results.folder}", file=sys.stderr)
+        return
+    write_report(results, results.folder)
+    print(f"Report: {results.folder / 'report.html'}")
 
 
 def _tell(results: Results, pace: str) -> None:
@@ -169,4 +190,4 @@ def _tell(results: Results, pace: str) -> None:
         console.print(table)
     if pace:
         print(pace)
-    print(f"Results: {results.folder}")
+    print(f"Results: {results.folder}", flush=True)
