@@ -44,7 +44,7 @@ class Cell:
         refresh: Refresh policy; None for a source that is not refreshed.
         agent: Name of the agent.
         max_speed: Top speed of the robot, m/s.
-        treatment: One of ``TREATMENTS``.
+        treatment: ``whole``, or of a loss split; see ``runtime.treatments``.
         speed_share: ``max_speed`` as a share of the environment's in the suite; 1 but for the search for the
             safe speed.
         config: All that decides its episodes.
