@@ -173,7 +173,12 @@ def make_source(
                 "starts: leave refresh out"
             )
         if treatment == ERROR_ONLY:
-            timing = at_once(profile_of(timing), slow=timeline_of(depth) == "foundation")
+            if isinstance(timing, LatencyTrace):
+                raise ValueError(
+                    f"treatment is 'error only', but the delays in the latency trace {timing.name} cannot be "
+                    "taken out of it: use a latency profile"
+                )
+            timing = at_once(timing, slow=timeline_of(depth) == "foundation")
             latency_ns = 0
         engines = OwnEngines(depth, weights, focal) if own else LazyEngines(weights, focal, engine)
         if clock == "wall":

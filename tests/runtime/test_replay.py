@@ -124,6 +124,8 @@ def test_what_is_no_trace_is_refused(tmp_path):
         make_source("fast", str(tmp_path / "b.parquet"))
     with pytest.raises(ValueError, match="leave refresh out"):
         make_source("async", str(tmp_path / "b.parquet"), "every-3")
+    with pytest.raises(ValueError, match="cannot be taken out of it: use a latency profile"):
+        make_source("async", str(tmp_path / "b.parquet"), treatment="error only")
 
 
 def test_the_wall_clock_waits_when_early_and_stands_still_when_late():
