@@ -30,7 +30,10 @@ AGAIN = (
     "Each was run again with the same seed and config: of the cells where it fails, the one that succeeds "
     "most often on other seeds."
 )
-FAILED = "The other cells went on. Their episodes from before the failure are kept and counted."
+FAILED = (
+    "The other cells went on. Episodes from before a failure are kept and counted; scripts/evaluate.py "
+    "--retry-failed runs the rest."
+)
 INTERVALS = "Rates have 95 % Wilson intervals; differences are paired by seed, with 95 % bootstrap intervals."
 
 
