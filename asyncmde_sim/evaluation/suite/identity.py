@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+from collections.abc import Container
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -14,18 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import asyncmde_sim
+from asyncmde_sim.agents import AGENTS
 from asyncmde_sim.evaluation.config import EpisodeConfig
 from asyncmde_sim.evaluation.output import weights_record
 from asyncmde_sim.files import files_sha256, sha256
+from asyncmde_sim.runtime import builtin_profiles
 
 ROOMS = ("agents", "depth", "envs", "hil", "mapping", "metrics", "recordings", "runtime", "scenes")
 """Packages whose code decides an episode."""
 MODULES = ("config", "records", "rollout")
 """Modules of ``evaluation`` that do, too."""
 PACKAGES = ("asyncmde-sim", "numpy", "scipy", "torch", "onnxruntime", "gymnasium", "embreex", "trimesh")
-
-FILES = ("device", "scene", "agent")
-"""Fields of a config that may name a file or a folder."""
 
 
 @lru_cache(maxsize=1)
@@ -53,8 +53,14 @@ def identity(config: EpisodeConfig) -> dict[str, Any]:
     Raises:
         FileNotFoundError: There are no such weights.
     """
-    named = {name: _named(getattr(config, name)) for name in FILES}
-    return {**config.as_dict(), **named, "weights": weights_record(config), "code": code_version()}
+    return {
+        **config.as_dict(),
+        "device": _content(config.charged, builtin_profiles()),
+        "agent": _content(config.agent, AGENTS),
+        "scene": _content(config.scene),
+        "weights": weights_record(config),
+        "code": code_version(),
+    }
 
 
 def key_of(config: EpisodeConfig) -> str:
@@ -75,8 +81,11 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _named(value: str | None) -> Any:
-    return {"sha256": files_sha256(Path(value))} if value is not None and Path(value).exists() else value
+def _content(value: str | None, names: Container[str] = ()) -> Any:
+    """The hashes of what a value names that is not among ``names``; the value, if that is no file."""
+    if value is None or value in names or not Path(value).exists():
+        return value
+    return {"sha256": files_sha256(Path(value))}
 
 
 def _processor() -> str:

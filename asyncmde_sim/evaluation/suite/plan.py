@@ -127,4 +127,4 @@ class Plan:
             for episode, seed in list(enumerate(self._suite.seeds))[known.get(cell.key, 0) : episodes]:
                 if seed not in done and episode % parts == index:
                     self._pending.append(Job(cell, episode, seed))
-        self._pending.sort(key=lambda job: (order[job.cell.environment], job.seed))
+        self._pending.sort(key=lambda job: (job.seed, order[job.cell.environment]))

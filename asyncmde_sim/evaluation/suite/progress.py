@@ -80,7 +80,9 @@ class SuiteProgress:
             return ""
         seconds = time.monotonic() - self._begun
         hourly = 3600 * self._ended / seconds
-        return f"{self._ended} episodes in {_duration(seconds)}, {hourly:.0f} an hour on {self._workers} workers"
+        return (
+            f"{self._ended} episodes in {_duration(seconds)}, {hourly:.0f} an hour on {self._workers} workers"
+        )
 
     def tell(self, line: str) -> None:
         """A lasting line."""

@@ -52,6 +52,8 @@ def test_a_key_follows_the_content_of_files_and_not_their_place(tmp_path, monkey
     profile.write_text(json.dumps({**values, "slow_ms": 3.5}))
     assert key_of(replace(base, device=str(profile))) != before
 
+    (tmp_path / "orin-trt").mkdir()
+    monkeypatch.chdir(tmp_path)
     key = key_of(base)
     assert key == key_of(EpisodeConfig(depth="async"))
     monkeypatch.setattr("asyncmde_sim.evaluation.suite.identity.code_version", lambda: "other")
