@@ -73,6 +73,14 @@ def test_a_point_says_what_it_is(opened):
 
 
 def test_a_chip_takes_its_cells_out_of_charts_and_tables_and_back(opened):
+    def fits():
+        sizes = (
+            "div => { const svg = div.querySelector('.main-svg');"
+            " return [svg.clientWidth - div.clientWidth, svg.clientHeight - div.clientHeight] }"
+        )
+        plots = opened.locator(".panel:not([hidden]) .plot").all()
+        return all(plot.evaluate(sizes) == [0, 0] for plot in plots)
+
     def count():
         rows = opened.locator("tr[data-cell]:not([hidden])").count()
         return rows, opened.locator("#chart-error .point").count()
@@ -83,10 +91,10 @@ def test_a_chip_takes_its_cells_out_of_charts_and_tables_and_back(opened):
     redrawn(opened)
     fewer = count()
     assert 0 < fewer[0] < before[0] and 0 < fewer[1] < before[1]
-    assert chip.get_attribute("aria-pressed") == "false"
+    assert chip.get_attribute("aria-pressed") == "false" and fits()
     chip.click()
     redrawn(opened)
-    assert count() == before
+    assert count() == before and fits()
 
 
 def test_an_environment_that_is_hidden_leaves_no_panel(opened):
