@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+import socket
 from collections.abc import Generator
 from typing import Any
 
@@ -36,8 +39,9 @@ class RayRunner:
             **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
             "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         }
-        if not ray.is_initialized():
-            ray.init(address, runtime_env={"env_vars": variables}, log_to_driver=False)
+        _check_reachable(address)
+        environment = {"env_vars": variables}
+        ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.WARNING)
         there = ray.cluster_resources()
         most = int(there.get("CPU", 0))
         if gpus_per_run:
@@ -74,3 +78,17 @@ class RayRunner:
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for minutes."""
+    match = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address)
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=5).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"no Ray cluster at {address} ({error.strerror or error}): start one with ray start --head, or "
+            "give another address"
+        ) from error

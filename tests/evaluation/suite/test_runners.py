@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ class Always(Model):
 
 class Raising(Model):
     def meet_its_end(self):
-        if self.ran == 3:
+        if self.ran >= 3:
             raise RuntimeError("out of ideas")
 """
 
@@ -64,6 +65,7 @@ def suite(tmp_path, monkeypatch):
     room.export(tmp_path / "room.ply")
     (tmp_path / "mortals.py").write_text(MODELS.format(marker=str(tmp_path / "died")))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     return parse_suite(
         {
             "environments": [{"env": "IndoorStatic-v0", "scene": "room.ply", "image_size": [48, 36]}],
@@ -74,6 +76,24 @@ def suite(tmp_path, monkeypatch):
         },
         "mortal",
     )
+
+
+class LosingANode:
+    """A runner on a cluster one of whose nodes is killed when some episodes have ended."""
+
+    def __init__(self, runner, cluster, node) -> None:
+        self.runner, self.cluster, self.node = runner, cluster, node
+
+    def run(self, take):
+        with contextlib.closing(self.runner.run(take)) as outcomes:
+            ended = 0
+            for outcome in outcomes:
+                yield outcome
+                ended += outcome is not None
+                if ended == 4 and self.node is not None:
+                    self.cluster.remove_node(self.node, allow_graceful=False)
+                    self.node = None
+        assert self.node is None, "it was killed"
 
 
 @contextlib.contextmanager
@@ -91,9 +111,9 @@ def on_ray():
     # On loopback; 127.0.0.1 itself Ray would take for this machine's address in its network.
     head, other = ({"num_cpus": 1, "node_ip_address": f"127.0.0.{n}"} for n in (2, 3))
     cluster = Cluster(initialize_head=True, head_node_args={**head, "include_dashboard": False})
-    cluster.add_node(**other)
+    node = cluster.add_node(**other)
     try:
-        yield RayRunner(cluster.address)
+        yield LosingANode(RayRunner(cluster.address), cluster, node)
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -142,6 +162,19 @@ def test_a_worker_is_on_its_own_cores_and_the_first_process_on_all(suite, tmp_pa
     assert sum(own in [{core} for core in before] for own in cores) >= len(before)
     assert os.sched_getaffinity(0) == before
     running.close()
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once():
+    pytest.importorskip("ray")
+    from asyncmde_sim.evaluation.suite.on_ray import RayRunner
+
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(
+            ConnectionError, match=f"no Ray cluster at {address} .*: start one with ray start"
+        ):
+            RayRunner(address)
 
 
 def test_what_cannot_be_run_is_refused():
