@@ -150,7 +150,10 @@ def test_a_full_disk_is_told_in_one_sentence_and_results_are_kept(suite, tmp_pat
     monkeypatch.setattr(Path, "replace", full)
     assert main([str(suite), "--out", str(tmp_path / "out"), "--workers", "1"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("No space left on device: 3 episodes are kept, and the same command goes on")
+    assert error == (
+        f"{tmp_path / 'out'}: No space left on device: 3 episodes are kept, and the same command goes on from "
+        "there."
+    )
     assert load_results(tmp_path / "out").episodes.num_rows == 3
 
 

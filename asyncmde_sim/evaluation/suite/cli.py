@@ -142,7 +142,7 @@ def _run(store: Store, plan: Plan, runner: Runner, workers: int) -> int:
             run_suite(store, plan, runner, progress, lambda: bool(stops))
             store.fold()
         except OSError as error:
-            problem = sentence(error)
+            problem = f"{folder}: {os.strerror(error.errno)}" if error.errno else sentence(error)
         except KeyboardInterrupt:
             pass  # the second signal: the parts are read as they are
         finally:

@@ -79,10 +79,8 @@ class SuiteProgress:
         if not self._ended:
             return ""
         seconds = time.monotonic() - self._begun
-        hourly = 3600 * self._ended / seconds
-        return (
-            f"{self._ended} episodes in {_duration(seconds)}, {hourly:.0f} an hour on {self._workers} workers"
-        )
+        hourly, workers = 3600 * self._ended / seconds, f"{self._workers} worker{'s' * (self._workers > 1)}"
+        return f"{self._ended} episodes in {_duration(seconds)}, {hourly:.0f} an hour on {workers}"
 
     def tell(self, line: str) -> None:
         """A lasting line."""
