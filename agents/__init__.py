@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 
 from asyncmde_sim.agents.base import Agent
+from asyncmde_sim.agents.learned.folders import is_policy, shipped_policies
 from asyncmde_sim.envs.robots import RobotSpec
 
 AGENTS: dict[str, dict[bool, str]] = {
@@ -32,7 +33,10 @@ def make_agent(name: str, robot: RobotSpec) -> Agent:
         ValueError: There is no such agent, or not for this robot; the message lists all that there are.
     """
     if name not in AGENTS:
-        raise ValueError(f"unknown agent {name!r}: choose one of {', '.join(sorted(AGENTS))}")
+        raise ValueError(
+            f"unknown agent {name!r}: choose one of {', '.join(sorted((*AGENTS, *shipped_policies())))}, or "
+            "the folder of a policy that scripts/train_agent.py wrote"
+        )
     if robot.body.flies not in AGENTS[name]:
         able = [other for other, classes in AGENTS.items() if robot.body.flies in classes]
         raise ValueError(
@@ -43,12 +47,16 @@ def make_agent(name: str, robot: RobotSpec) -> Agent:
 
 
 def agent_for(env: gym.Env[Any, Any], name: str | None = None) -> Agent:
-    """The agent of this name for an environment, by default its usual one.
+    """The agent of this name for an environment, or the policy of this folder; by default its usual agent.
 
     Raises:
         ValueError: There is no such agent, or not for this environment; the message says what there is.
     """
     name = name or usual_agent(env)
+    if name not in AGENTS and (name in shipped_policies() or is_policy(name)):
+        from asyncmde_sim.agents.learned.agent import LearnedAgent  # the written agents need no torch
+
+        return LearnedAgent.load(name, env)
     agent = make_agent(name, env.unwrapped.robot)  # type: ignore[attr-defined]
     if name not in GOALLESS and not _has_goal(env):
         raise ValueError(

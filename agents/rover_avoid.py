@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncmde_sim.agents.base import STALE_S, PoseHistory, odometry_pose
-from asyncmde_sim.agents.grid import CELL_M, LocalRoom, OccupancyGrid
+from asyncmde_sim.agents.base import STALE_S, odometry_pose
+from asyncmde_sim.agents.floor_memory import FloorMemory
+from asyncmde_sim.agents.grid import CELL_M, LocalRoom
 from asyncmde_sim.agents.route import bearing_aside, plan_route, wrapped
 from asyncmde_sim.envs.robots import RobotSpec
-from asyncmde_sim.scenes.raycast import pixel_rays
 
 SAFETY_M = 0.03
 """Kept beyond the body's radius while driving ..."""
@@ -52,18 +52,16 @@ class RoverAvoidAgent:
 
     def __init__(self, robot: RobotSpec) -> None:
         self._robot = robot
-        self._rays = pixel_rays(robot.camera)
         self._room_m = robot.body.radius_m + SAFETY_M
         self._passage_m = robot.body.radius_m + PASSAGE_M
         self.reset()
 
     def reset(self, seed: int | None = None) -> None:
         """Forget the last episode; the agent draws nothing."""
-        self._history = PoseHistory()
-        self._grid = OccupancyGrid(self._robot, self._rays)
+        self._floor = FloorMemory(self._robot)
+        self._grid = self._floor.grid
         self._route: NDArray[np.float64] | None = None
         self._planned_s = -math.inf
-        self._captured_s = -math.inf
         self._moved_s = 0.0
         self._look_rad = 0.0
         self._previous: tuple[float, float] | None = None
@@ -74,7 +72,7 @@ class RoverAvoidAgent:
         """Fractions (2,) of the top speed and of the top yaw rate."""
         time_s, age_s = float(observation["time"][0]), float(observation["depth_age"][0])
         pose = odometry_pose(observation["odometry"])
-        self._see(observation, pose)
+        self._floor.see(observation, pose)
         if not observation["has_depth"] or age_s > STALE_S:
             self._moved_s = time_s
             return np.zeros(2, np.float32)
@@ -95,21 +93,8 @@ class RoverAvoidAgent:
 
     def watch(self, observation: dict[str, Any]) -> None:
         """Take note of an observation while somebody else steers."""
-        self._see(observation, odometry_pose(observation["odometry"]))
+        self._floor.see(observation, odometry_pose(observation["odometry"]))
         self._moved_s = float(observation["time"][0])
-
-    def _see(self, observation: dict[str, Any], pose: NDArray[np.float64]) -> None:
-        time_s = float(observation["time"][0])
-        self._history.add(time_s, pose)
-        if not observation["has_depth"]:
-            return
-        captured_s, position = time_s - float(observation["depth_age"][0]), pose[:2, 3]
-        if captured_s > self._captured_s + 1e-6:
-            if math.isfinite(self._captured_s):
-                self._grid.fade(position, captured_s - self._captured_s)
-            self._grid.integrate(observation["depth"], self._history.at(captured_s))
-            self._captured_s = captured_s
-        self._grid.visit(position, self._robot.body.radius_m)
 
     def _notice_stuck(self, time_s: float, speed: float, position: NDArray[np.float64], yaw: float) -> None:
         before, self._previous = self._previous, (time_s, yaw)

@@ -5,6 +5,7 @@ Examples:
     python scripts/bench.py depth                              # the networks, alone and side by side
     python scripts/bench.py depth --profile my-machine.json    # ... to be charged: --device my-machine.json
     python scripts/bench.py loop                               # where the time of a rollout goes
+    python scripts/bench.py vector                             # environments side by side, for training
     python scripts/bench.py render                             # the renderer, beside Embree alone
     python scripts/bench.py render --backends raycast habitat  # ... and Habitat-Sim, by number of processes
     python scripts/bench.py report                             # a large suite's report, written and opened
@@ -51,6 +52,7 @@ from asyncmde_sim.evaluation.bench_depth import (
 from asyncmde_sim.evaluation.bench_loop import time_loop
 from asyncmde_sim.evaluation.bench_render import Load, parse_sizes, throughput, worker_cost
 from asyncmde_sim.evaluation.bench_report import time_report
+from asyncmde_sim.evaluation.bench_vector import batch_ms, one_by_one, side_by_side
 from asyncmde_sim.evaluation.command_line import REFUSED, sentence
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import write_json
@@ -59,6 +61,7 @@ from asyncmde_sim.runtime.engines.spec import parse_engine
 from asyncmde_sim.scenes import check_backend, load_backend
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.scenes.raycast import RaycastBackend
+from asyncmde_sim.training.agents.task import AgentTask, frozen
 
 PAPER_MS = {"fast": (36.0, 6.2), "small": (99.3, 39.5), "base": (244.0, 81.0)}
 """AsyncMDE, Jetson AGX Orin at 518 x 518: PyTorch in float32, TensorRT in float16."""
@@ -230,6 +233,61 @@ class Loop:
 
 
 @dataclass(frozen=True)
+class Vector:
+    """Time environments with their own depth sources, stepped one by one and side by side.
+
+    Args:
+        env: Environment.
+        depth: Depth source.
+        device: Whose latencies are charged.
+        engine: What runs the networks; see scripts/rollout.py.
+        image_size: Width and height of the camera's image, pixels.
+        count: Environments.
+        steps: Steps of each that are timed.
+        repeats: Measurements of both in turn; the best of each counts.
+        batches: Frames in a batch of the fast path in 8 bits, to be timed; none if empty.
+    """
+
+    env: str = "IndoorStatic-v0"
+    depth: str = "async"
+    device: str = "orin-trt"
+    engine: str | None = None
+    image_size: tuple[int, int] = (128, 96)
+    count: int = 4
+    steps: int = 100
+    repeats: int = 2
+    batches: tuple[int, ...] = (1, 4)
+
+    def __post_init__(self) -> None:
+        if min(self.count, self.steps, self.repeats, *self.batches, 1) < 1:
+            raise ValueError("count, steps, repeats and batches must all be 1 or more")
+
+    def run(self) -> None:
+        """Measure and print."""
+        source = {"depth": self.depth, "device": self.device, "engine": self.engine}
+        camera = Camera(*self.image_size)
+        task = AgentTask(self.env, frozen({"camera": camera}), frozen(source))
+        focal, cores = camera.focal_px / camera.width, len(os.sched_getaffinity(0))
+        alone, together = [], []
+        with Console(stderr=True).status(f"{self.count} environments, {self.repeats} times"):
+            for _ in range(self.repeats):
+                alone.append(one_by_one(task.make, self.count, self.steps))
+                together.append(
+                    side_by_side(task.make_plain, lambda: task.make_source(focal), self.count, self.steps)
+                )
+        table = Table(f"{self.count} environments", "steps/s", "CPU ms a step", box=box.SIMPLE_HEAD)
+        best = [max(runs, key=lambda run: run.steps_per_s) for runs in (alone, together)]
+        for name, run in zip(("one by one", "side by side"), best, strict=True):
+            table.add_row(name, f"{run.steps_per_s:.1f}", f"{run.cpu_ms:.1f}")
+        Console(width=80).print(table)
+        ratio = best[1].steps_per_s / best[0].steps_per_s
+        least = min(run.cpu_ms for run in best)
+        print(f"{ratio:.2f} times as fast; {cores} cores always busy: {1e3 * cores / least:.1f} steps/s")
+        for size, ms in batch_ms(None, self.batches, 3.0).items():
+            print(f"fast path, onnx-int8, batch of {size}: {ms:.1f} ms a frame on one thread")
+
+
+@dataclass(frozen=True)
 class Render:
     """Time RGB and depth of one camera, blur off, beside Embree alone on the same rays.
 
@@ -356,6 +414,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[..., Any]] = {
         "depth": Depth,
         "loop": Loop,
+        "vector": Vector,
         "render": Render,
         "report": Report,
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from asyncmde_sim.envs.depth_wrapper import DepthWrapper
+from asyncmde_sim.envs.depth_stream import DepthStream
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.rollout import prepare
 from asyncmde_sim.runtime.engines import load_engines
@@ -80,7 +80,7 @@ def time_loop(config: RolloutConfig, steps: int) -> LoopTimes:
     functions: dict[str, tuple[type, str]] = {
         "render": (type(env.unwrapped.backend), "render"),  # type: ignore[attr-defined]
         "agent": (type(agent), "act"),
-        "scores": (DepthWrapper, "_depth_info"),
+        "scores": (DepthStream, "_depth_info"),
     }
     if config.depth not in ("oracle", "blind"):
         engines = load_engines(config.weights, None, config.engine)

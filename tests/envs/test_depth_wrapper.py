@@ -13,7 +13,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from asyncmde_sim.envs.depth_wrapper import MAX_AGE_S, TRUTH_HISTORY, DepthWrapper
+from asyncmde_sim.envs.depth_stream import MAX_AGE_S, TRUTH_HISTORY
+from asyncmde_sim.envs.depth_wrapper import DepthWrapper
 from asyncmde_sim.metrics.depth import score_frame
 from asyncmde_sim.runtime import Estimate, LatencyDistribution, LatencyProfile, SourceCounts, make_source
 from asyncmde_sim.runtime.refresh import FreeRunning

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 
 from asyncmde_sim.agents import agent_for, usual_agent
+from asyncmde_sim.evaluation.command_line import sentence
 from asyncmde_sim.evaluation.config import EpisodeConfig
 from asyncmde_sim.evaluation.rollout import make_environment
 from asyncmde_sim.evaluation.suite.identity import key_of
@@ -43,7 +44,7 @@ class Cell:
         refresh: Refresh policy; None for a source that is not refreshed.
         agent: Name of the agent.
         max_speed: Top speed of the robot, m/s.
-        treatment: One of ``TREATMENTS``.
+        treatment: ``whole``, or of a loss split; see ``runtime.treatments``.
         speed_share: ``max_speed`` as a share of the environment's in the suite; 1 but for the search for the
             safe speed.
         config: All that decides its episodes.
@@ -164,13 +165,13 @@ def check_cell(cell: Cell) -> None:
     """Make what a cell runs, without loading networks or scenes, so that what is wrong shows before work.
 
     Raises:
-        ValueError: An option is unknown or out of bounds.
-        OSError: A file is missing.
+        ValueError: An option is unknown or out of bounds, or a file is missing.
+        ImportError: It needs an extra.
     """
     try:
         env = make_environment(cell.config)
-    except (ValueError, OSError, ImportError) as error:
-        raise type(error)(f"{cell.name}: {error}") from error
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{cell.name}: {sentence(error)}") from error
     try:
         agent_for(env, cell.agent)
     except ValueError as error:

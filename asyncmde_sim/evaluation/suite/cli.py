@@ -18,12 +18,12 @@ from rich.console import Console
 from asyncmde_sim.evaluation.command_line import REFUSED, parse, sentence, stop_signals
 from asyncmde_sim.evaluation.suite.cells import Cell, check_cell
 from asyncmde_sim.evaluation.suite.local import LocalRunner
-from asyncmde_sim.evaluation.suite.merge import merge
+from asyncmde_sim.evaluation.suite.merge import merge, read_parts
 from asyncmde_sim.evaluation.suite.plan import Plan, fixed_cells
 from asyncmde_sim.evaluation.suite.progress import SuiteProgress
 from asyncmde_sim.evaluation.suite.results import Results, load_results
 from asyncmde_sim.evaluation.suite.run import run_suite
-from asyncmde_sim.evaluation.suite.store import Store, check_store
+from asyncmde_sim.evaluation.suite.store import Store, check_store, lock
 from asyncmde_sim.evaluation.suite.suite import Suite, load_suite
 from asyncmde_sim.evaluation.suite.tables import tables
 from asyncmde_sim.evaluation.suite.work import Runner
@@ -101,7 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for cell in unfinished(fixed, folder):
             check_cell(cell)
         runner, workers = _runner(options, suite)
-        store = merge(folder, suite, options.merge) if options.merge else Store(folder, suite)
+        parts = read_parts(folder, suite, options.merge) if options.merge else []
+        writing = lock(folder)
+        store = Store(folder, suite)
+        merge(parts, store)
         if options.retry_failed:
             store.forget_failures()
         plan = Plan(suite, fixed, load_results(folder), options.part)
@@ -113,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted before the first episode.", file=sys.stderr)
         return 128 + signal.SIGINT
-    return _run(store, plan, runner, workers)
+    with writing:
+        return _run(store, plan, runner, workers)
 
 
 def unfinished(cells: Iterable[Cell], folder: Path) -> list[Cell]:
@@ -148,9 +152,7 @@ def _run(store: Store, plan: Plan, runner: Runner, workers: int) -> int:
         finally:
             progress.close()
     results = load_results(folder)
-    _tell(results)
-    if progress.pace:
-        print(progress.pace)
+    _tell(results, progress.pace)
     if problem or stops:
         ended = f"{results.episodes.num_rows} episodes are kept, and the same command goes on from there"
         print(f"{problem or 'Interrupted'}: {ended}.", file=sys.stderr)
@@ -158,11 +160,34 @@ def _run(store: Store, plan: Plan, runner: Runner, workers: int) -> int:
     for key, text in results.failures.items():
         last = text.strip().splitlines()[-1]
         print(f"Failed: {results.cells[key].name}: {last} (traceback in cells.json)", file=sys.stderr)
+    if progress.pace or not (folder / "report.html").is_file():
+        try:
+            _report(results)
+        except OSError as error:
+            print(f"No report: {sentence(error)}", file=sys.stderr)
+            return FAILED
+        except KeyboardInterrupt:
+            print(f"Interrupted: all results are there, python scripts/report.py {folder} reports on them.")
+            return 128 + signal.SIGINT
     return FAILED if results.failures else 0
 
 
-def _tell(results: Results) -> None:
+def _report(results: Results) -> None:
+    from asyncmde_sim.evaluation.report import check_report, write_report  # only where there is something new
+
+    try:
+        check_report()
+    except ValueError as error:
+        print(f"{error}, and then python scripts/report.py {results.folder}", file=sys.stderr)
+        return
+    write_report(results, results.folder)
+    print(f"Report: {results.folder / 'report.html'}")
+
+
+def _tell(results: Results, pace: str) -> None:
     console = Console()
     for table in tables(results):
         console.print(table)
-    print(f"Results: {results.folder}")
+    if pace:
+        print(pace)
+    print(f"Results: {results.folder}", flush=True)

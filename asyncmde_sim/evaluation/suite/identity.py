@@ -16,6 +16,7 @@ from typing import Any
 
 import asyncmde_sim
 from asyncmde_sim.agents import AGENTS
+from asyncmde_sim.agents.learned.folders import find_policy, shipped_policies
 from asyncmde_sim.evaluation.config import EpisodeConfig
 from asyncmde_sim.evaluation.output import weights_record
 from asyncmde_sim.files import files_sha256, sha256
@@ -56,7 +57,7 @@ def identity(config: EpisodeConfig) -> dict[str, Any]:
     return {
         **config.as_dict(),
         "device": _content(config.charged, builtin_profiles()),
-        "agent": _content(config.agent, AGENTS),
+        "agent": _content(_policy_folder(config.agent), AGENTS),
         "scene": _content(config.scene),
         "weights": weights_record(config),
         "code": code_version(),
@@ -79,6 +80,11 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
+
+
+def _policy_folder(agent: str | None) -> str | None:
+    """The folder of a policy that comes with the project; any other agent as it is named."""
+    return str(find_policy(agent)) if agent is not None and agent in shipped_policies() else agent
 
 
 def _content(value: str | None, names: Container[str] = ()) -> Any:

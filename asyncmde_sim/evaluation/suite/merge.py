@@ -12,13 +12,13 @@ from asyncmde_sim.evaluation.suite.store import Store, check_store
 from asyncmde_sim.evaluation.suite.suite import Suite
 
 
-def merge(folder: Path, suite: Suite, parts: Sequence[Path]) -> Store:
-    """Bring the results in other folders into one, which need not exist. Episodes that are there stay.
+def read_parts(folder: Path, suite: Suite, parts: Sequence[Path]) -> list[Results]:
+    """The results in several folders, which belong together and with those in ``folder``, if there are any.
 
     Raises:
         ValueError: A part is of another suite, code version or weights, or has other results for an episode
-            that two have; the folder is as it was.
-        OSError: A file cannot be read or written.
+            that two have.
+        OSError: A file cannot be read.
     """
     check_store(folder, suite)
     found = [load_results(folder)] if (folder / "cells.json").is_file() else []
@@ -30,11 +30,19 @@ def merge(folder: Path, suite: Suite, parts: Sequence[Path]) -> Store:
     for index, results in enumerate(found):
         for other in found[:index]:
             _check_pair(other, results)
-    store = Store(folder, suite)
-    for results in found:
+    return found
+
+
+def merge(parts: Sequence[Results], store: Store) -> None:
+    """Bring results that belong together into one folder. Episodes that are there stay.
+
+    Raises:
+        OSError: A file cannot be read or written.
+    """
+    for results in parts:
         store.take_over(results)
-    store.fold()
-    return store
+    if parts:
+        store.fold()
 
 
 def _check_pair(first: Results, second: Results) -> None:

@@ -33,8 +33,6 @@ def run_suite(
     store.plan(plan.wanted)
     with closing(runner.run(plan.take)) as outcomes:
         for outcome in outcomes:
-            if should_stop():
-                return
             if outcome is not None:
                 job = outcome.job
                 if outcome.row is None or outcome.steps is None:
@@ -46,3 +44,5 @@ def run_suite(
                     store.plan(plan.wanted)
                 progress.ended(outcome)
             progress.show(plan.left)
+            if should_stop():
+                return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,6 +34,32 @@ from asyncmde_sim.evaluation.suite.results import (
 from asyncmde_sim.evaluation.suite.suite import Suite, load_suite, suite_text
 from asyncmde_sim.files import write_whole
 
+LOCK = ".lock"
+UNFINISHED = re.compile(r"\..+-.{8}\..+")
+"""Names of the files that ``write_whole`` leaves where it is killed."""
+
+
+def lock(folder: Path) -> IO[str]:
+    """Make a folder, if it is not there, and keep other processes from writing into it.
+
+    Returns:
+        A file that holds the lock while it is open.
+
+    Raises:
+        ValueError: Another process has it.
+        OSError: It cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise ValueError(
+            f"another process writes into {folder}: wait for it, or use another folder"
+        ) from error
+    return file
+
 
 def check_store(folder: Path, suite: Suite) -> None:
     """Check that a suite's results can go into a folder, which need not exist; changes nothing.
@@ -41,7 +69,10 @@ def check_store(folder: Path, suite: Suite) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: use another folder")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not folder.is_dir():
+        return
+    begun = {LOCK, PARTS, "suite.yaml", "machine.json"}
+    if all(path.name in begun or UNFINISHED.fullmatch(path.name) for path in folder.iterdir()):
         return
     found = read_description(folder)["code_version"]
     if found != code_version():
@@ -88,8 +119,9 @@ class Store:
             self.cells, self.wanted = dict(before.cells), dict(before.wanted)
             self.failures, self.episodes = dict(before.failures), before.episodes.num_rows
             machines += before.machines
-        for unfinished in [*folder.glob(".*-????????.*"), *parts.glob(".*")]:
-            unfinished.unlink()
+        for path in [*folder.iterdir(), *parts.iterdir()]:
+            if UNFINISHED.fullmatch(path.name):
+                path.unlink()
         write_whole(folder / "suite.yaml", lambda path: path.write_text(suite_text(suite), encoding="utf-8"))
         self._write_machines([*machines, machine()])
         self._describe()
@@ -177,7 +209,6 @@ class Store:
             key: {
                 **{k: v for k, v in dataclasses.asdict(cell).items() if k != "key"},
                 "wanted": self.wanted[key],
-                "status": "failed" if key in self.failures else "planned",
                 "traceback": self.failures.get(key),
             }
             for key, cell in self.cells.items()

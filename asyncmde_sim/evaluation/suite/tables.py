@@ -65,9 +65,11 @@ def _losses(row: LossRow) -> tuple[str, ...]:
 
 
 def _speeds(row: SafeSpeedRow) -> tuple[str, ...]:
-    least, open_ = (">= " if row.unsafe_mps is None else ""), ("" if row.finished else " (searching)")
+    speed = f"{'>= ' if row.unsafe_mps is None else ''}{row.speed_mps:.2f}"
+    if not row.speed_mps:
+        speed = f"< {_figure(row.unsafe_mps, '.2f')}"
     return (
-        f"{least}{row.speed_mps:.2f}{open_}",
+        speed if row.finished else f"{speed} (searching)",
         f"{row.low_mps:.2f} to {row.high_mps:.2f}",
         _figure(row.unsafe_mps, ".2f"),
         f"{len(row.tried)} x {row.tried[0][1].episodes}",

@@ -8,7 +8,7 @@ import pytest
 
 from asyncmde_sim.evaluation.suite import load_results
 from asyncmde_sim.evaluation.suite.plan import fixed_cells
-from asyncmde_sim.evaluation.suite.store import Store, check_store
+from asyncmde_sim.evaluation.suite.store import Store, check_store, lock
 from asyncmde_sim.evaluation.suite.work import Job
 
 from .conftest import STEPS, made_up
@@ -139,6 +139,16 @@ def test_a_cell_is_done_when_all_its_episodes_are_there(suite, jobs, tmp_path):
     assert [results.status(key) for key in results.cells] == ["done", "running"]
     assert list(results.cells.values()) == list(fixed_cells(suite))
     assert results.suite == suite and results.machines[0]["cores"] >= 1
+
+
+def test_a_folder_that_was_just_begun_is_gone_on_with_and_has_one_writer(suite, jobs, tmp_path):
+    opened(tmp_path, suite)
+    (tmp_path / "cells.json").rename(tmp_path / ".cells-abcd1234.json")
+    add(opened(tmp_path, suite), jobs[:1])
+    assert not (tmp_path / ".cells-abcd1234.json").exists() and load_results(tmp_path).episodes.num_rows == 1
+    with lock(tmp_path), pytest.raises(ValueError, match="another process writes into"):
+        lock(tmp_path)
+    lock(tmp_path).close()
 
 
 def test_other_content_suite_version_and_format_are_refused_and_nothing_is_touched(

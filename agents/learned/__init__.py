@@ -1,0 +1,1 @@
+"""Agents that were trained: what they see, their network, and the files of a policy."""

@@ -1,0 +1,1 @@
+"""Training of agents: cloning of a written one, then PPO of Stable-Baselines3."""
