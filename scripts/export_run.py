@@ -18,7 +18,7 @@ from typing import Annotated
 import tyro
 
 from asyncmde_sim.evaluation.command_line import run_command
-from asyncmde_sim.evaluation.exports import FILES, FORMATS, check_formats, export_episode
+from asyncmde_sim.evaluation.exports import FILES, check_formats, export_episode
 from asyncmde_sim.evaluation.replay import PastEpisode, past_episode, past_episode_of
 from asyncmde_sim.evaluation.suite import load_results
 
@@ -40,7 +40,7 @@ class ExportRun:
     results: Annotated[Path, tyro.conf.Positional]
     cell: str | None = None
     seed: int | None = None
-    formats: tuple[str, ...] = FORMATS
+    formats: tuple[str, ...] = ("trajectory", "rgbd", "video")
     out: Path = Path("exports")
 
     def __post_init__(self) -> None:

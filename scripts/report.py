@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.console import Console
 
 from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.report import check_report, write_report
@@ -52,7 +53,8 @@ class Report:
         folder = self.out or self.results
         if not folder.is_dir():
             raise ValueError(f"there is no folder {folder}: make it first, or give another one")
-        write_report(load_results(self.results), folder, self.hardest, self.rerun)
+        with Console(stderr=True).status("the report") as status:
+            write_report(load_results(self.results), folder, self.hardest, self.rerun, status.update)
         print(f"Report: {folder / 'report.html'}, {folder / 'report.md'}")
 
 

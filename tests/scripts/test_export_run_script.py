@@ -28,7 +28,8 @@ def poses(path):
 def test_an_episode_is_run_again_and_written_in_every_format(script, rollout, tmp_path):
     pytest.importorskip("mcap_ros2")
     pytest.importorskip("rerun")
-    done = script("export_run.py", str(rollout), "--seed", "1", "--out", str(tmp_path))
+    formats = ("--formats", "trajectory", "rgbd", "mcap", "rerun", "video")
+    done = script("export_run.py", str(rollout), "--seed", "1", "--out", str(tmp_path), *formats)
     assert done.returncode == 0 and not done.stderr, done.stderr
     (folder,) = tmp_path.iterdir()
     assert {p.name for p in folder.iterdir()} == {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,13 +70,16 @@ class Findings:
         return ", ".join((f"{cell.depth}{device}", *(o for o in others if o)))
 
 
-def gather(results: Results, hardest: int, rerun: bool) -> Findings:
+def gather(
+    results: Results, hardest: int, rerun: bool, tell: Callable[[str], None] = lambda line: None
+) -> Findings:
     """Compute what a report shows.
 
     Args:
         results: The results.
         hardest: How many of the hardest episodes to name.
         rerun: Whether to run them again for their videos.
+        tell: Is told which of them is being run.
     """
     rows = headline(results)
     episodes = hardest_episodes(results, hardest, MOST_STEPS)
@@ -88,8 +91,16 @@ def gather(results: Results, hardest: int, rerun: bool) -> Findings:
         ages=accuracy_by_age(results, [row.cell.key for row in rows]),
         powers=measured_powers([row.cell for row in rows]),
         hardest=episodes,
-        scenes=[show(results, episode) for episode in episodes] if rerun else [],
+        scenes=[*_scenes(results, episodes, tell)] if rerun else [],
     )
+
+
+def _scenes(
+    results: Results, episodes: Sequence[HardEpisode], tell: Callable[[str], None]
+) -> Iterator[Scene]:
+    for number, episode in enumerate(episodes, 1):
+        tell(f"{number} of {len(episodes)}: {episode.environment}, seed {episode.seed}, again")
+        yield show(results, episode)
 
 
 def facet_of(cell: Cell, facet: str) -> str:

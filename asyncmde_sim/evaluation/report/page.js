@@ -103,6 +103,8 @@ function drawNext() {
   const div = divs.find(inView) || divs[0];
   const [traces, plan] = waiting.get(div);
   Plotly.react(div, traces, plan, { displayModeBar: false, responsive: true });
+  const drawn = div.querySelector(".main-svg");
+  if (drawn.clientWidth !== div.clientWidth || drawn.clientHeight !== div.clientHeight) Plotly.Plots.resize(div);
   waiting.delete(div);
   if (waiting.size) setTimeout(drawNext);
   else document.documentElement.dataset.charts = "drawn";
@@ -114,7 +116,7 @@ function successByDevice(rows) {
   const on = rows.filter((r) => DATA.cells[r.cell].device !== NO_DEVICE);
   const off = rows.filter((r) => DATA.cells[r.cell].device === NO_DEVICE);
   const devices = order.filter((d) => d !== NO_DEVICE);
-  const lines = groups(on, ["depth", "refresh", "agent", "speed"]);
+  const lines = groups(on, ["depth", "refresh", "agent"]);
   lines.forEach((line, index) => {
     const cell = DATA.cells[line[0].cell];
     const shift = lines.length > 1 ? (index / (lines.length - 1) - 0.5) * 0.4 : 0;

@@ -44,7 +44,7 @@ def page(found: Findings, plotly: str) -> str:
         plotly: The source of plotly.js.
     """
     results = found.results
-    data = json.dumps(chart_data(found), ensure_ascii=False, allow_nan=False).replace("</", "<\\/")
+    data = json.dumps(chart_data(found), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     alerts = "".join(f'<p class="alert">{escape(line)}</p>\n' for line in words.unfinished(results))
     sections = "\n".join(_sections(found))
     return f"""<!DOCTYPE html>

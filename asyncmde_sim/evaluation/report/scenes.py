@@ -133,6 +133,7 @@ def _moment(title: str, observation: Mapping[str, Any], info: Mapping[str, Any],
     if has_depth:
         for age in AGES:
             figures[AGE_NAMES[age]] = f"{1e3 * float(observation[age.removesuffix('_s')][0]):.0f} ms"
+    if trust is not None:
         figures["trust"] = f"{float(observation['trust'][0]):.2f}"
     scores = info.get("depth_scores", {})
     for score, words in (("abs_rel", "AbsRel, model"), ("streaming_abs_rel", "AbsRel, streaming")):

@@ -30,18 +30,28 @@ AGAIN = (
     "Each was run again with the same seed and config: of the cells where it fails, the one that succeeds "
     "most often on other seeds."
 )
-FAILED = "The other cells went on. Their episodes from before the failure are kept and counted."
+FAILED = (
+    "The other cells went on. Episodes from before a failure are kept and counted; scripts/evaluate.py "
+    "--retry-failed runs the rest."
+)
 INTERVALS = "Rates have 95 % Wilson intervals; differences are paired by seed, with 95 % bootstrap intervals."
 
 
 def about(results: Results) -> str:
     """How much was run."""
     cells, seeds = (len(results.episodes[name].unique()) for name in ("cell", "seed"))
-    return (
-        f"{results.episodes.num_rows} episodes in {cells} cells, on {seeds} seeds: "
-        f"{len(results.suite.environments)} environments, {len(results.suite.depth)} depth sources, "
-        f"{len(results.suite.devices)} devices."
+    suite = results.suite
+    ran = (_count(results.episodes.num_rows, "episode"), _count(cells, "cell"), _count(seeds, "seed"))
+    made = (
+        _count(len(suite.environments), "environment"),
+        _count(len(suite.depth), "depth source"),
+        _count(len(suite.devices), "device"),
     )
+    return f"{ran[0]} in {ran[1]}, on {ran[2]}: {', '.join(made)}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def unfinished(results: Results) -> list[str]:

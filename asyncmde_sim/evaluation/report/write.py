@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from asyncmde_sim.evaluation.report.gather import gather
@@ -25,7 +26,13 @@ def check_report() -> None:
         raise ValueError("a report needs the extra 'report': pip install 'asyncmde-sim[report]'") from error
 
 
-def write_report(results: Results, folder: Path, hardest: int = HARDEST, rerun: bool = True) -> None:
+def write_report(
+    results: Results,
+    folder: Path,
+    hardest: int = HARDEST,
+    rerun: bool = True,
+    tell: Callable[[str], None] = lambda line: None,
+) -> None:
     """Write ``report.html``, which needs nothing else, and ``report.md``, each whole or not at all.
 
     Args:
@@ -33,6 +40,7 @@ def write_report(results: Results, folder: Path, hardest: int = HARDEST, rerun: 
         folder: Where to; it must be there.
         hardest: How many of the hardest episodes to show.
         rerun: Whether to run these again, for their videos and what was seen: seconds to minutes.
+        tell: Is told which of them is being run.
 
     Raises:
         ValueError: The extra ``report`` is not installed.
@@ -41,7 +49,7 @@ def write_report(results: Results, folder: Path, hardest: int = HARDEST, rerun: 
     check_report()
     from plotly.offline import get_plotlyjs
 
-    found = gather(results, hardest, rerun)
+    found = gather(results, hardest, rerun, tell)
     html, text = page(found, get_plotlyjs()), markdown(found)
     write_whole(folder / "report.html", lambda path: path.write_text(html, encoding="utf-8"))
     write_whole(folder / "report.md", lambda path: path.write_text(text, encoding="utf-8"))

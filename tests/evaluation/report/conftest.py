@@ -2,7 +2,8 @@
 
 import pytest
 
-from asyncmde_sim.evaluation.bench_report import synthetic_results
+from asyncmde_sim.evaluation.bench_report import find_browser, synthetic_results
+from asyncmde_sim.evaluation.report import write_report
 from asyncmde_sim.evaluation.report.gather import gather
 from asyncmde_sim.evaluation.suite import load_results
 from asyncmde_sim.evaluation.suite.store import Store
@@ -35,3 +36,20 @@ def results(tmp_path_factory):
 @pytest.fixture(scope="session")
 def found(results):
     return gather(results, hardest=3, rerun=False)
+
+
+@pytest.fixture(scope="session")
+def report(results, tmp_path_factory):
+    """The page of a report."""
+    pytest.importorskip("plotly")
+    folder = tmp_path_factory.mktemp("report")
+    write_report(results, folder, hardest=2, rerun=False)
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Skips what needs a browser where there is none."""
+    pytest.importorskip("playwright")
+    if find_browser() is None:
+        pytest.skip("no browser to check the report in: apt install chromium")

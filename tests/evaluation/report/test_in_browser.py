@@ -4,26 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asyncmde_sim.evaluation.bench_report import DRAWN, PHONE, WINDOW, browser_page, find_browser
-from asyncmde_sim.evaluation.report import write_report
+from asyncmde_sim.evaluation.bench_report import (
+    DRAWN,
+    PHONE,
+    WINDOW,
+    browser_page,
+)
 
 CHARTS = ("chart-speed", "chart-device", "chart-age", "chart-error", "chart-loss", "chart-work")
 
 
-@pytest.fixture(scope="module")
-def report(results, tmp_path_factory):
-    pytest.importorskip("plotly")
-    folder = tmp_path_factory.mktemp("report")
-    write_report(results, folder, hardest=2, rerun=False)
-    return folder / "report.html"
-
-
 @pytest.fixture(scope="module", params=["window", "phone"])
-def opened(request, report):
+def opened(request, report, browser):
     """The page, drawn, with what its console said."""
-    pytest.importorskip("playwright")
-    if find_browser() is None:
-        pytest.skip("no browser to check the report in: apt install chromium")
     touch = {"device_scale_factor": 2, "is_mobile": True, "has_touch": True}
     size, options = (WINDOW, {}) if request.param == "window" else (PHONE, touch)
     with browser_page(size, **options) as page:
@@ -70,13 +63,24 @@ def test_a_point_says_what_it_is(opened):
     point.scroll_into_view_if_needed()
     box = point.bounding_box()
     place = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    opened.mouse.move(*place)
+    if opened.evaluate("matchMedia('(pointer: coarse)').matches"):
+        opened.touchscreen.tap(*place)
+    else:
+        opened.mouse.move(*place)
     label = opened.locator("#chart-device .hovertext").first
     label.wait_for()
     assert "success 0." in label.text_content() and "8 episodes" in label.text_content()
 
 
 def test_a_chip_takes_its_cells_out_of_charts_and_tables_and_back(opened):
+    def fits():
+        sizes = (
+            "div => { const svg = div.querySelector('.main-svg');"
+            " return [svg.clientWidth - div.clientWidth, svg.clientHeight - div.clientHeight] }"
+        )
+        plots = opened.locator(".panel:not([hidden]) .plot").all()
+        return all(plot.evaluate(sizes) == [0, 0] for plot in plots)
+
     def count():
         rows = opened.locator("tr[data-cell]:not([hidden])").count()
         return rows, opened.locator("#chart-error .point").count()
@@ -87,10 +91,10 @@ def test_a_chip_takes_its_cells_out_of_charts_and_tables_and_back(opened):
     redrawn(opened)
     fewer = count()
     assert 0 < fewer[0] < before[0] and 0 < fewer[1] < before[1]
-    assert chip.get_attribute("aria-pressed") == "false"
+    assert chip.get_attribute("aria-pressed") == "false" and fits()
     chip.click()
     redrawn(opened)
-    assert count() == before
+    assert count() == before and fits()
 
 
 def test_an_environment_that_is_hidden_leaves_no_panel(opened):

@@ -16,6 +16,7 @@ from asyncmde_sim.evaluation.report.gather import gather, measured_powers
 from asyncmde_sim.evaluation.report.markdown import markdown
 from asyncmde_sim.evaluation.report.page import page
 from asyncmde_sim.evaluation.report.tables import difference_text, headline_table, loss_table, speed_text
+from asyncmde_sim.evaluation.report.words import about
 from asyncmde_sim.metrics.statistics import PairedDifference
 
 
@@ -128,6 +129,13 @@ def test_power_is_that_of_the_trace(results, found, tmp_path):
     data = chart_data(dataclasses.replace(found, powers=powers))
     assert {row["cell"]: row["power_w"] for row in data["rows"] if row["power_w"] is not None} == powers
     assert 'id="chart-power"' in page(dataclasses.replace(found, powers=powers), "")
+
+
+def test_how_much_was_run_is_counted(results):
+    one = dataclasses.replace(results, suite=dataclasses.replace(results.suite, devices=("ideal",)))
+    episodes, cells = results.episodes.num_rows, len(results.cells)
+    ran = f"{episodes} episodes in {cells} cells, on 8 seeds: 2 environments, 3 depth sources"
+    assert about(results) == f"{ran}, 2 devices." and about(one) == f"{ran}, 1 device."
 
 
 def test_numbers_are_written_plainly():
