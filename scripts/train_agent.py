@@ -121,8 +121,6 @@ class TrainAgent:
         log = tensorboard_log(self.out / "tensorboard") if self.tensorboard else _nothing
         start = None if self.start is None else find_policy(self.start)
         told = {**self._told(), "recipe": asdict(recipe)}
-        claim_folder(self.out, told, self.resume)
-        torch.set_num_threads(1)
         session = Session(
             self._task("train", self.scenes, self._randomise),
             self._task("val"),
@@ -138,6 +136,9 @@ class TrainAgent:
             self.trial_every,
             self._film if self.video else None,
         )
+        session.check()
+        claim_folder(self.out, told, self.resume)
+        torch.set_num_threads(1)
         session.run(Console(stderr=True), _both(_print, log))
         print(f"Policy: {self.out / 'policy'}")
 

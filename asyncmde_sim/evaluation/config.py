@@ -45,7 +45,9 @@ class EpisodeConfig:
         align: What brings the depth of a relative model to metres (with --depth foundation or your own):
             floor (the camera's height over the floor), ranges (a few range readings) or odometry.
         agent: Who steers: avoid (goes for the goal on what it sees), plan (on a map that it builds), explore
-            (sees everything, needs no goal), straight (blind). By default avoid, or explore without a goal.
+            (sees everything, needs no goal), straight (blind); or a learned policy: the folder that
+            scripts/train_agent.py wrote, or the name of a shipped one. By default avoid, or explore without a
+            goal.
         scene: One scene: a name such as hall-val-0003, or a GLB, PLY or OBJ file; with --backend habitat also
             CONFIG:NAME, a scene of the dataset with the config CONFIG (*.scene_dataset_config.json).
             Without it every episode draws one of the split's scenes.

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from asyncmde_sim.agents import agent_for
 from asyncmde_sim.agents.learned.agent import LearnedAgent, act_on
 from asyncmde_sim.agents.learned.files import PolicyConfig, load_policy, new_network, save_policy
-from asyncmde_sim.agents.learned.folders import CONFIG_FILE, NETWORK_FILE, find_policy
+from asyncmde_sim.agents.learned.folders import CONFIG_FILE, NETWORK_FILE, find_policy, shipped_policies
 from asyncmde_sim.agents.learned.view import view_for
 from asyncmde_sim.envs.learning import ViewConfig
 from asyncmde_sim.scenes.camera import Camera
@@ -131,3 +131,16 @@ def test_robots_without_a_map_have_policies_too():
     assert network.torso.around is None
     observation, _ = env.reset(seed=0)
     assert env.action_space.contains(act_on(network, view_for(view, env).see(observation)))
+
+
+@pytest.mark.parametrize("name", ["learned-oracle", "learned-async"])
+def test_shipped_policies_drive(env, name):
+    assert name in shipped_policies()
+    assert (find_policy(name) / NETWORK_FILE).stat().st_size < 2_000_000
+    agent = agent_for(env, name)
+    observation, info = env.reset(seed=0)
+    agent.reset(seed=0)
+    way = info["distance_to_goal"]
+    for _ in range(90):
+        observation, _, _, _, info = env.step(agent.act(observation))
+    assert info["distance_to_goal"] < way - 0.5 and not info["collided"]

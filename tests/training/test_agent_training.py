@@ -40,6 +40,15 @@ TINY = PpoConfig(
 )
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """These networks are so small that threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Steer(gym.Env):
     """Four steps of steering to what is seen: a bright side of the image, and a number in the state."""
 

@@ -63,6 +63,15 @@ class Session:
     trial_every: int = 20_000
     film: Callable[[Path], Camera] | None = None
 
+    def check(self) -> None:
+        """Check that the training can begin.
+
+        Raises:
+            ValueError: The depth source does not exist, the policy to start from is corrupt or for another
+                robot, the view does not fit the robot, or there is no goal for the agent that is imitated.
+        """
+        self._begin()
+
     def run(self, console: Console, log: Log) -> None:
         """Do what is not yet done.
 
@@ -70,21 +79,31 @@ class Session:
             ValueError: A checkpoint or the policy to start from is corrupt, or of another training.
             FloatingPointError: A number is not finite; the message says where.
         """
-        env = self.task.make()
-        view = self.recipe.view
-        if self.start is None:
-            policy = PolicyConfig.for_env(env, view, self.told)
-            network = new_network(env, view, self.seed)
-        else:
-            network, policy = load_policy(self.start, env)
-            policy = dataclasses.replace(policy, training=self.told)
-        space = view_for(policy.view, env).space
-        mirror = not env.unwrapped.robot.body.flies  # type: ignore[attr-defined]
-        env.close()
+        network, policy, space, mirror = self._begin()
         network = self._imitate(network, policy, space, mirror, console, log)
         save_policy(network, policy, self.folder / POLICY)
         if self.steps:
             self._reinforce(network, policy, console, log)
+
+    def _begin(self) -> tuple[PolicyNetwork, PolicyConfig, spaces.Dict, bool]:
+        """Network and policy to begin with, the space that it sees, and whether left and right are alike."""
+        env = self.task.make()
+        try:
+            if self.start is None:
+                policy = PolicyConfig.for_env(env, self.recipe.view, self.told)
+                network = new_network(env, policy.view, self.seed)
+            else:
+                network, policy = load_policy(self.start, env)
+                policy = dataclasses.replace(policy, training=self.told)
+            if self.recipe.clone.rounds and not policy.has_goal:
+                raise ValueError(
+                    f"the agent that is imitated needs a goal, but {self.task.env} has none: give a recipe "
+                    "with 0 rounds of cloning"
+                )
+            flies = env.unwrapped.robot.body.flies  # type: ignore[attr-defined]
+            return network, policy, view_for(policy.view, env).space, not flies
+        finally:
+            env.close()
 
     def _imitate(
         self,
