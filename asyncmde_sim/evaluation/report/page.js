@@ -83,16 +83,17 @@ function byEnvironment(id, rows, make, rowHeight) {
 
 /* Charts are drawn when the page can be read, one at a time, those in view first, so that it answers meanwhile. */
 const waiting = new Map();
+let drawing = false;
 
 function draw(div, traces, plan) {
-  if (!waiting.size) {
-    document.documentElement.dataset.charts = "drawing";
-    requestAnimationFrame(() => setTimeout(drawNext));
-  }
   waiting.set(div, [traces, plan]);
+  if (drawing) return;
+  drawing = true;
+  document.documentElement.dataset.charts = "drawing";
+  requestAnimationFrame(() => setTimeout(drawNext));
 }
 
-function drawNext() {
+async function drawNext() {
   if (!window.Plotly) {
     const script = document.createElement("script");
     script.textContent = document.getElementById("plotly").textContent;
@@ -102,12 +103,16 @@ function drawNext() {
   const divs = [...waiting.keys()];
   const div = divs.find(inView) || divs[0];
   const [traces, plan] = waiting.get(div);
-  Plotly.react(div, traces, plan, { displayModeBar: false, responsive: true });
-  const drawn = div.querySelector(".main-svg");
-  if (drawn.clientWidth !== div.clientWidth || drawn.clientHeight !== div.clientHeight) Plotly.Plots.resize(div);
   waiting.delete(div);
-  if (waiting.size) setTimeout(drawNext);
-  else document.documentElement.dataset.charts = "drawn";
+  await Plotly.react(div, traces, plan, { displayModeBar: false, responsive: true });
+  const drawn = div.querySelector(".main-svg");
+  if (drawn.clientWidth !== div.clientWidth || drawn.clientHeight !== div.clientHeight) await Plotly.Plots.resize(div);
+  if (waiting.size) {
+    setTimeout(drawNext);
+    return;
+  }
+  drawing = false;
+  document.documentElement.dataset.charts = "drawn";
 }
 
 function successByDevice(rows) {
