@@ -1,5 +1,5 @@
 # make rollout   set everything up in .venv and fly the default rollout
-# make test      set everything up with the development tools, then lint, type check and test
+# make test      set everything up with the development tools, then lint, type check and test, two tests at a time
 # PYTHON=python3.12 picks the interpreter; ARGS="--depth oracle" adds options to the rollout.
 
 PYTHON ?= python3
@@ -20,7 +20,7 @@ test: $(VENV)/.stamp-dev
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; \
 	  then echo "$(BIN)/mypy $(TYPED)"; $(BIN)/mypy $(TYPED); \
 	  else echo "types are not checked: numpy for Python 3.10 has older type hints"; fi
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) runs

@@ -59,7 +59,11 @@ def finished(done) -> Path:
 
 def start(suite: Path, out: Path) -> subprocess.Popen[str]:
     """The script when it has done some episodes, or some more."""
-    before = len(list((out / "parts").glob("*[0-9].parquet")))
+
+    def done() -> int:
+        return len(list((out / "parts").glob("[!.]*[0-9].parquet")))
+
+    before = done()
     process = subprocess.Popen(
         [sys.executable, SCRIPT, suite, "--workers", "1", "--out", out],
         stdout=subprocess.PIPE,
@@ -67,7 +71,7 @@ def start(suite: Path, out: Path) -> subprocess.Popen[str]:
         text=True,
     )
     deadline = time.monotonic() + 200
-    while len(list((out / "parts").glob("*[0-9].parquet"))) < before + 2:
+    while done() < before + 2:
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
         time.sleep(0.02)
     return process
