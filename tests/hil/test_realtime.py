@@ -108,7 +108,9 @@ def make_again(path, engines, frames):
     source.reset(9)
     given = []
     waiting = list(frames)
-    for now in range(0, frames[-1].time_ns + 10**8, 250_000):
+    (episode,) = read_trace(path).episodes
+    last_ns = max(record.available_ns or 0 for record in episode)
+    for now in range(0, last_ns + 10**7, 250_000):
         while waiting and waiting[0].time_ns <= now:
             source.offer(waiting.pop(0))
         estimate = source.newest(now)

@@ -89,13 +89,14 @@ class Results:
         return self.episodes.filter(pc.equal(self.episodes["cell"], cell.key))
 
 
-def load_results(folder: Path) -> Results:
+def load_results(folder: str | Path) -> Results:
     """Read a folder of results.
 
     Raises:
         ValueError: It is none, or of another format.
         OSError: It cannot be read.
     """
+    folder = Path(folder)
     described = read_description(folder)
     cells = {key: _cell(key, values) for key, values in described["cells"].items()}
     episodes = _in_order(read_episodes(folder), list(cells))
