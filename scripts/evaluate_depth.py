@@ -67,7 +67,8 @@ class EvaluateDepth:
         split: Split of the scenes.
         scenes: Scenes of each environment.
         clips: Clips a scene; each is one refresh cycle.
-        motion: How the camera moves in them: velocity (constant, random) or trajectory (as the environment
+        motion: How the camera moves in them: velocity (constant, random, a metre or more of free range
+            ahead at first), close (the same with less than a metre) or trajectory (as the environment
             records it).
         hfov_deg: Horizontal field of view of the camera in our scenes, degrees.
         backend: Renderer: raycast, habitat or habitat@N; see scripts/rollout.py.

@@ -55,12 +55,18 @@ class Render:
     """Where to put them: about 190 kB a frame."""
     rounds: int = 30
     """Rounds of four scenes: two flats and two halls."""
-    views: int = 160
+    views: int = 100
     """Single frames a scene."""
-    clips: int = 12
+    close_views: int = 60
+    """Single frames a scene with less than a metre of free range ahead."""
+    clips: int = 8
     """Ten-frame clips a scene, in which camera and movers keep a random velocity."""
+    close_clips: int = 4
+    """The same, starting with less than a metre of free range ahead."""
     trajectories: int = 4
     """Ten-frame clips a scene from what its environment records: episodes and open-loop trajectories."""
+    first_scene: int = 0
+    """Number of the first scene: another one gives scenes that earlier renderings have not seen."""
     workers: int = 2
     """Processes."""
     backend: str = "raycast"
@@ -78,14 +84,25 @@ class Render:
         Raises:
             ValueError: A number is out of range.
         """
-        for name, least in (("rounds", 1), ("views", 1), ("clips", 0), ("trajectories", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, but it must be {least} or more")
-        if not self.clips + self.trajectories:
-            raise ValueError("clips and trajectories are both 0, but one of them must be 1 or more")
+        least = {
+            "rounds": 1,
+            "views": 1,
+            "close_views": 0,
+            "clips": 0,
+            "close_clips": 0,
+            "trajectories": 0,
+            "first_scene": 0,
+        }
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"{name} is {getattr(self, name)}, but it must be {bound} or more")
+        if not self.clips + self.close_clips + self.trajectories:
+            raise ValueError("clips, close_clips and trajectories are all 0: make one of them 1 or more")
         kinds: list[tuple[Path, int, int, Motion]] = [
             (self.folder / "views", self.views, 1, "velocity"),
+            (self.folder / "views", self.close_views, 1, "close"),
             (self.folder / "clips", self.clips, 10, "velocity"),
+            (self.folder / "clips", self.close_clips, 10, "close"),
             (self.folder / "clips", self.trajectories, 10, "trajectory"),
         ]
         jobs = [
@@ -99,6 +116,7 @@ class Render:
                 TRAINING_MIX,
                 motion=motion,
                 backend=self.backend,
+                first_scene=self.first_scene,
             )
             for folder, count, frames, motion in kinds
             if count

@@ -26,8 +26,8 @@ BODY_TO_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 MAX_TRIES = 200
 BLURRED = 0.8
 """Share of the clips that are blurred, of a robot whose camera blurs."""
-MIN_AHEAD_M = 1.0
-"""Free range along the optical axis when a clip starts: a robot does not face a wall for long."""
+CLOSE_M = 1.0
+"""Close clips start with less free range than this along the optical axis, the usual ones with more."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,22 @@ class Clips:
 
 
 def render_clip(
-    backend: SceneBackend, recipe: ClipRecipe, camera: Camera, frames: int, rng: np.random.Generator
+    backend: SceneBackend,
+    recipe: ClipRecipe,
+    camera: Camera,
+    frames: int,
+    rng: np.random.Generator,
+    close: bool = False,
 ) -> Clips:
     """Render one clip of ``frames`` frames; shapes (1, T, ...).
+
+    A ``close`` clip starts in front of something: what a robot sees when it is about to hit it.
 
     Raises:
         ValueError: No clear motion was found in the scene.
     """
     times = np.arange(frames, dtype=np.float64) * recipe.frame_interval_s
-    motion = _clear_motion(backend, recipe, times, rng)
+    motion = _clear_motion(backend, recipe, times, rng, close)
     movers = _scatter_movers(backend, recipe, motion, rng)
     camera = draw_exposure(camera, recipe, rng)
     images = np.empty((1, frames, camera.height, camera.width, 3), np.uint8)
@@ -131,7 +138,11 @@ def _advanced(motion: RigidMotion, seconds: float) -> RigidMotion:
 
 
 def _clear_motion(
-    backend: SceneBackend, recipe: ClipRecipe, times: NDArray[np.float64], rng: np.random.Generator
+    backend: SceneBackend,
+    recipe: ClipRecipe,
+    times: NDArray[np.float64],
+    rng: np.random.Generator,
+    close: bool,
 ) -> RigidMotion:
     lift = np.array([0, 0, recipe.camera_height_m])
     mount = Rotation.from_euler("Y", -recipe.camera_pitch_up_rad).as_matrix() @ BODY_TO_CAMERA
@@ -152,7 +163,7 @@ def _clear_motion(
         motion = RigidMotion(
             pose, Rotation.from_euler("Z", yaw).as_matrix() @ (heading * speed), mount.T @ rates
         )
-        if backend.range_along(position[None], pose[None, :3, 2])[0] < MIN_AHEAD_M:
+        if (backend.range_along(position[None], pose[None, :3, 2])[0] < CLOSE_M) != close:
             continue
         if np.all(backend.clearance(motion.poses_at(times)[:, :3, 3] - lift, recipe.body) > 0.02):
             return motion

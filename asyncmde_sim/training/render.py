@@ -20,7 +20,7 @@ from asyncmde_sim.scenes.library import scene_names
 from asyncmde_sim.training.clips import ClipRecipe, Clips, render_clip, write_shard
 from asyncmde_sim.training.trajectories import trajectory_clips
 
-Motion = Literal["velocity", "trajectory"]
+Motion = Literal["velocity", "close", "trajectory"]
 
 ROVER = ClipRecipe(
     body=RobotBody(0.18, 0.5),
@@ -58,8 +58,8 @@ TRAINING_MIX = ("IndoorStatic", "ExtremeMotion", "IndoorDynamic", "ExtremeMotion
 class RenderJob:
     """One shard: ``clips`` clips of ``frames`` frames of one scene, seen by ``camera``.
 
-    ``motion`` says how the camera moves: at a random constant velocity, or as the environment's robot does;
-    ``backend`` what renders, see ``scenes.load_backend``.
+    ``motion`` says how the camera moves: at a random constant velocity, the same but starting ``close`` to
+    something, or as the environment's robot does; ``backend`` what renders, see ``scenes.load_backend``.
     """
 
     regime: str
@@ -101,8 +101,12 @@ def render_shard(job: RenderJob) -> str:
             )
         else:
             backend = load_backend(job.scene, job.backend)
+            close = job.motion == "close"
             clips = Clips.joined(
-                [render_clip(backend, job.recipe, job.camera, job.frames, rng) for _ in range(job.clips)]
+                [
+                    render_clip(backend, job.recipe, job.camera, job.frames, rng, close)
+                    for _ in range(job.clips)
+                ]
             )
             backend.close()
         write_shard(clips, job.folder, job.name)
@@ -120,11 +124,18 @@ def render_jobs(
     camera: Camera | None = None,
     motion: Motion = "velocity",
     backend: str = "raycast",
+    first_scene: int = 0,
 ) -> list[RenderJob]:
-    """Jobs for ``rounds`` times one scene of each of ``regimes``; no two share a scene."""
+    """Jobs for ``rounds`` times one scene of each of ``regimes``; no two share a scene.
+
+    The scenes of the split are taken from number ``first_scene`` on.
+    """
     camera = camera or Camera()
     kinds = [REGIMES[regime][0] for _ in range(rounds) for regime in regimes]
-    names = {kind: iter(scene_names(kind, split, kinds.count(kind))) for kind in set(kinds)}
+    names = {
+        kind: iter(scene_names(kind, split, first_scene + kinds.count(kind))[first_scene:])
+        for kind in set(kinds)
+    }
     return [
         RenderJob(
             regime, next(names[REGIMES[regime][0]]), clips, frames, seed, folder, camera, motion, backend

@@ -111,6 +111,11 @@ def test_a_shards_name_tells_the_camera_apart(tmp_path: Path) -> None:
     assert narrow[0].name == f"{usual[0].name}-60deg"
 
 
+def test_the_first_scene_leaves_out_those_before_it(tmp_path: Path) -> None:
+    all_jobs = render_jobs("val", 3, 2, 3, 0, tmp_path, ["IndoorStatic"])
+    assert render_jobs("val", 2, 2, 3, 0, tmp_path, ["IndoorStatic"], first_scene=1) == all_jobs[1:]
+
+
 def test_images_depth_and_poses_must_belong_together() -> None:
     images, poses = np.zeros((1, 2, 4, 4, 3), np.uint8), np.zeros((1, 2, 4, 4))
     for depth, where in (((1, 3, 4, 4), poses), ((1, 2, 4, 4), poses[:, :1])):

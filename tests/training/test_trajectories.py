@@ -5,9 +5,10 @@ import pytest
 
 from asyncmde_sim.envs.registration import ENVIRONMENTS
 from asyncmde_sim.envs.robots import make_quad, make_rover
+from asyncmde_sim.scenes import load_backend
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training import render
-from asyncmde_sim.training.clips import KINDS, read_shard, write_shard
+from asyncmde_sim.training.clips import CLOSE_M, KINDS, read_shard, write_shard
 from asyncmde_sim.training.data import ClipPool
 from asyncmde_sim.training.render import REGIMES, RenderJob, render_jobs, render_shard
 from asyncmde_sim.training.trajectories import CLIPS_A_RECORDING, cut, trajectory_clips
@@ -78,6 +79,17 @@ def test_clips_are_frames_in_a_row_that_no_two_share(recorded, wanted, count):
     for clip, indices in zip(clips, seen, strict=True):
         for shown in (clip.depth[0, :, 0, 0], clip.images[0, :, 0, 0, 0]):
             assert np.array_equal(shown, indices)
+
+
+@pytest.mark.parametrize("regime", ["IndoorStatic", "ExtremeMotion"])
+def test_close_clips_start_within_a_metre_of_something_and_the_usual_ones_do_not(regime, tmp_path):
+    for motion in ("velocity", "close"):
+        (job,) = render_jobs("val", 1, 3, 2, 0, tmp_path, [regime], CAMERA, motion)
+        poses = read_shard(tmp_path, render_shard(job)).poses[:, 0]
+        backend = load_backend(job.scene)
+        ahead = backend.range_along(poses[:, :3, 3], poses[:, :3, 2])
+        backend.close()
+        assert ((ahead < CLOSE_M) == (motion == "close")).all()
 
 
 def test_their_shards_join_a_folder_of_other_clips(scene, tmp_path, monkeypatch):
