@@ -38,7 +38,7 @@ from asyncmde_sim.training.align import align
 from asyncmde_sim.training.checkpoint import Checkpoint, Log, tensorboard_log
 from asyncmde_sim.training.data import ClipPool
 from asyncmde_sim.training.fast import Label
-from asyncmde_sim.training.joint import train_jointly
+from asyncmde_sim.training.joint import JointSchedule, train_jointly
 from asyncmde_sim.training.loop import Schedule, load_recipe, to_device
 from asyncmde_sim.training.render import TRAINING_MIX, Motion, RenderJob, render_all, render_jobs, rendering
 from asyncmde_sim.training.slow import LinearReadout, SlowStage, train_slow
@@ -211,7 +211,8 @@ class _Training:
         """Train all three networks of a folder at once."""
         slow, fast, control = (load_network(name, start) for name in ("slow", "fast", "fast-only"))
         networks = {"slow": slow, "fast": fast, "fast-only": control}
-        clips, views, schedule = self.ten_frame_clips, self.views, self.schedule("joint")
+        clips, views = self.ten_frame_clips, self.views
+        schedule = JointSchedule(**self.schedules["joint"])
         checkpoint = self.checkpoint("joint", networks)
         train_jointly(slow, fast, control, clips, views, schedule, self.seed + 6, checkpoint)
 

@@ -7,8 +7,10 @@ learns from as many frames as the fast path, so that what differs in the end is 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.losses import memory_loss
@@ -63,13 +65,25 @@ def joint_loss(
     return loss + MEMORY_LOSS_WEIGHT * memory_loss(trust)
 
 
+@dataclass(frozen=True)
+class JointSchedule(Schedule):
+    """The schedule of this training.
+
+    Args:
+        frozen_norm: Batch norm keeps the statistics of the weights that training goes on from: those of a
+            few clips are too noisy to replace them.
+    """
+
+    frozen_norm: bool = False
+
+
 def train_jointly(
     slow: ConvSlowPath,
     fast: FastPath,
     control: FastPathWithoutMemory,
     clips: ClipPool,
     views: ClipPool,
-    schedule: Schedule,
+    schedule: JointSchedule,
     seed: int,
     checkpoint: Checkpoint,
 ) -> None:
@@ -77,6 +91,9 @@ def train_jointly(
     networks = (slow, fast, control)
     for network in networks:
         to_device(network, clips.device).requires_grad_(True).train()
+        for layer in network.modules():
+            if schedule.frozen_norm and isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
 
     def draw(rng: torch.Generator) -> tuple[Batch, Batch]:
         return clips.draw(schedule.batch, rng), views.draw(VIEWS_PER_CLIP * schedule.batch, rng)

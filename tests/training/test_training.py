@@ -329,12 +329,26 @@ def test_a_batch_turns_as_its_clips_do_mirrored_or_not(folder: Path) -> None:
     assert {mirrored for _, mirrored in seen} == {False, True}
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_joint_training_keeps_the_statistics_of_batch_norm_where_asked(folder: Path, frozen: bool) -> None:
+    networks = ConvSlowPath(), FastPath(), FastPathWithoutMemory()
+    clips, views = ClipPool(folder / "clips"), ClipPool(folder / "views")
+    means = [
+        b for network in networks for name, b in network.named_buffers() if name.endswith("running_mean")
+    ]
+    before = [mean.clone() for mean in means]
+    schedule = joint.JointSchedule(1, 1, 1e-3, frozen_norm=frozen)
+    joint.train_jointly(*networks, clips, views, schedule, 0, Checkpoint({}))
+    assert all(torch.equal(a, b) == frozen for a, b in zip(before, means, strict=True))
+
+
 def test_all_three_networks_are_trained_jointly_and_the_memory_reaches_the_slow_path(folder: Path) -> None:
     torch.manual_seed(0)
     slow, path, control = ConvSlowPath(), FastPath(), FastPathWithoutMemory()
     clips, views = ClipPool(folder / "clips"), ClipPool(folder / "views")
     before = [p.clone() for network in (slow, path, control) for p in network.parameters()]
-    joint.train_jointly(slow, path, control, clips, views, Schedule(2, 1, 1e-3), 0, Checkpoint({}))
+    schedule = joint.JointSchedule(2, 1, 1e-3)
+    joint.train_jointly(slow, path, control, clips, views, schedule, 0, Checkpoint({}))
     after = [p for network in (slow, path, control) for p in network.parameters()]
     assert sum(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) > 0.95 * len(after)
     assert not any(network.training for network in (slow, path, control))
