@@ -187,7 +187,8 @@ def test_recipes_are_known_by_name() -> None:
     for name in ("cpu", "gpu"):
         recipe = load_recipe(name)
         assert all(SlowStage(**stage).steps for stage in recipe.pop("slow"))
-        assert set(recipe) - {"fast"} == {"distil", "fast-only", "align", "gates", "tune", "joint"}
+        assert joint.JointSchedule(**recipe.pop("joint")).steps
+        assert set(recipe) - {"fast"} == {"distil", "fast-only", "align", "gates", "tune"}
         assert all(Schedule(**schedule).steps for schedule in recipe.values())
     with pytest.raises(FileNotFoundError, match=r"no recipe 'x'.*cpu"):
         load_recipe("x")
