@@ -53,7 +53,7 @@ from asyncmde_sim.evaluation.bench_loop import time_loop
 from asyncmde_sim.evaluation.bench_render import Load, parse_sizes, throughput, worker_cost
 from asyncmde_sim.evaluation.bench_report import time_report
 from asyncmde_sim.evaluation.bench_vector import batch_ms, one_by_one, side_by_side
-from asyncmde_sim.evaluation.command_line import REFUSED, sentence
+from asyncmde_sim.evaluation.command_line import exit_code
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.records import write_json
 from asyncmde_sim.runtime.engines import load_engines
@@ -418,14 +418,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "render": Render,
         "report": Report,
     }
-    try:
-        tyro.extras.subcommand_cli_from_dict(commands, args=arguments, description=__doc__).run()
-    except (ValueError, OSError, ImportError) as error:
-        if isinstance(error, ImportError) and error.name:
-            raise
-        print(sentence(error), file=sys.stderr)
-        return REFUSED
-    return 0
+    cli = tyro.extras.subcommand_cli_from_dict
+    return exit_code(lambda: cli(commands, args=arguments, description=__doc__).run())
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from asyncmde_sim.evaluation.command_line import REFUSED, errors_through, sentence
+from asyncmde_sim.evaluation.command_line import errors_through, exit_code
 from asyncmde_sim.evaluation.records import write_json
 
 try:
@@ -180,14 +180,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the script."""
-    try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, description=__doc__).run()
-    except (ValueError, OSError, ImportError) as error:
-        if isinstance(error, ImportError) and error.name:
-            raise
-        print(sentence(error), file=sys.stderr)
-        return REFUSED
-    return 0
+    cli = tyro.extras.subcommand_cli_from_dict
+    return exit_code(lambda: cli(COMMANDS, args=arguments, description=__doc__).run())
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.slow_path import ConvSlowPath, SlowPath
 from asyncmde_sim.depth.weights import load_network, save_network
 from asyncmde_sim.depth.weights_folder import DEFAULT_WEIGHTS, WeightsConfig
-from asyncmde_sim.evaluation.command_line import REFUSED, sentence
+from asyncmde_sim.evaluation.command_line import exit_code
 from asyncmde_sim.files import remove_unfinished
 from asyncmde_sim.training import fast as fast_training
 from asyncmde_sim.training.align import align
@@ -382,12 +382,7 @@ Command = Annotated[
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    try:
-        tyro.cli(Command, args=arguments, description=__doc__).run()
-    except (ValueError, OSError) as error:
-        print(sentence(error), file=sys.stderr)
-        return REFUSED
-    return 0
+    return exit_code(lambda: tyro.cli(Command, args=arguments, description=__doc__).run())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import tyro
 
 REFUSED = 2
+INTERRUPTED = 128 + signal.SIGINT
 
 Options = TypeVar("Options")
 
@@ -50,13 +51,21 @@ def run_command(
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Run what a command line asks for and return the exit code."""
+    return exit_code(lambda: run(parse(options, description, arguments)))
+
+
+def exit_code(run: Callable[[], None]) -> int:
+    """Run a script to its exit code: a refusal is one sentence, and so is Ctrl-C."""
     try:
-        run(parse(options, description, arguments))
+        run()
     except (ValueError, OSError, ImportError) as error:
         if isinstance(error, ImportError) and error.name:
             raise  # a broken installation, not a missing extra that the message names
         print(sentence(error), file=sys.stderr)
         return REFUSED
+    except KeyboardInterrupt:
+        print("Interrupted: what is written so far is whole.", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +28,16 @@ def clip() -> list[np.ndarray]:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory, clip) -> tuple[Path, dict]:
-    """A folder of weights with its exports, and the checks of each precision."""
-    folder = tmp_path_factory.mktemp("exported")
-    for network in NETWORKS:
-        save_network(load_network(network, find_weights(None)), network, folder, CONFIG)
-    return folder, {p: export_networks(folder, folder, p, [clip]) for p in EXPORTED_PRECISIONS}
+    """A folder of weights with its exports, and the checks of each precision; one for all test processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported"
+    folder.mkdir(exist_ok=True)
+    checks = folder / "checks.pickle"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not checks.exists():
+            for network in NETWORKS:
+                save_network(load_network(network, find_weights(None)), network, folder, CONFIG)
+            made = {p: export_networks(folder, folder, p, [clip]) for p in EXPORTED_PRECISIONS}
+            checks.write_bytes(pickle.dumps(made))
+    return folder, pickle.loads(checks.read_bytes())
