@@ -15,11 +15,11 @@ from torch import Tensor
 
 from asyncmde_sim.depth.images import network_input
 from asyncmde_sim.depth.precision import inference_precision
+from asyncmde_sim.runtime.async_sources import AsyncOdometrySource, AsyncSource
 from asyncmde_sim.runtime.engines import Engines, FastEngine, Image, SingleEngine, SlowEngine
 from asyncmde_sim.runtime.engines.torch_engine import Memory, TorchEngines, TorchFastEngine, TorchSlowEngine
 from asyncmde_sim.runtime.latency import load_profile
 from asyncmde_sim.runtime.refresh import RefreshPolicy
-from asyncmde_sim.runtime.sources import AsyncOdometrySource, AsyncSource
 
 Variant = Callable[[RefreshPolicy], AsyncSource]
 """Makes a source that takes no time."""

@@ -21,9 +21,9 @@ from asyncmde_sim.metrics.depth import Alignment, DepthScores, scale_error, scor
 from asyncmde_sim.metrics.statistics import paired_bootstrap
 from asyncmde_sim.metrics.temporal import SeenAgain, alignment_error, seen_both_ways
 from asyncmde_sim.recordings import Recording, UnreadableFrameError
+from asyncmde_sim.runtime.async_sources import AsyncOdometrySource
 from asyncmde_sim.runtime.engines import Engines
 from asyncmde_sim.runtime.refresh import EveryN
-from asyncmde_sim.runtime.sources import AsyncOdometrySource
 from asyncmde_sim.runtime.types import Frame, RangeReadings, View
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.training.clips import Clips

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from asyncmde_sim.runtime.async_sources import AsyncOdometrySource, AsyncSource, CatchUpSource
 from asyncmde_sim.runtime.concurrent_source import ConcurrentSource
 from asyncmde_sim.runtime.engines import Engines, LazyEngines
 from asyncmde_sim.runtime.engines.no_engines import NoEngines
@@ -19,10 +20,7 @@ from asyncmde_sim.runtime.replay import Timing, load_timing
 from asyncmde_sim.runtime.schedule import PathName
 from asyncmde_sim.runtime.sources import (
     AlignedSource,
-    AsyncOdometrySource,
-    AsyncSource,
     BlindSource,
-    CatchUpSource,
     DelayedSource,
     OracleSource,
     SinglePathSource,

@@ -15,6 +15,8 @@ from asyncmde_sim.training.clips import ClipRecipe, Clips, draw_exposure
 CLIPS_A_RECORDING = 4
 SPREAD = 3
 """A recording is so many times longer than the clips that are cut from it."""
+MAX_SHORT = 20
+"""Recordings in a row without a clip after which a scene is given up."""
 EPISODES = 0.5
 """Share of the recordings that are episodes of an agent; the others are open-loop trajectories."""
 
@@ -40,10 +42,16 @@ def trajectory_clips(
         rng: Draws everything.
 
     Raises:
-        ValueError: The environment has no episode in the scene, or no room.
+        ValueError: The environment has no episode in the scene, no room, or no recording as long as a clip.
     """
     parts: list[Clips] = []
+    short = 0
     while len(parts) < clips:
+        if short == MAX_SHORT:
+            raise ValueError(
+                f"{options.get('scene')}: {MAX_SHORT} recordings were shorter than a clip of {frames} frames: "
+                "use shorter clips or another scene"
+            )
         wanted = min(CLIPS_A_RECORDING, clips - len(parts))
         exposed = draw_exposure(camera, recipe, rng)
         env = gym.make(f"asyncmde_sim:{environment}", disable_env_checker=True, camera=exposed, **options)
@@ -51,7 +59,9 @@ def trajectory_clips(
         seed = int(rng.integers(2**31))
         recorded = list(frames_along(env, motion, seed, wanted * frames * SPREAD))
         env.close()
-        parts += cut(recorded, wanted, frames, rng)
+        found = cut(recorded, wanted, frames, rng)
+        short = 0 if found else short + 1
+        parts += found
     return Clips.joined(parts)
 
 

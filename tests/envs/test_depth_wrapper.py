@@ -17,8 +17,9 @@ from asyncmde_sim.envs.depth_stream import MAX_AGE_S, TRUTH_HISTORY
 from asyncmde_sim.envs.depth_wrapper import DepthWrapper
 from asyncmde_sim.metrics.depth import score_frame
 from asyncmde_sim.runtime import Estimate, LatencyDistribution, LatencyProfile, SourceCounts, make_source
+from asyncmde_sim.runtime.async_sources import AsyncSource
 from asyncmde_sim.runtime.refresh import FreeRunning
-from asyncmde_sim.runtime.sources import AsyncSource, DelayedSource, OracleSource, SinglePathSource
+from asyncmde_sim.runtime.sources import DelayedSource, OracleSource, SinglePathSource
 
 DT_NS = 10_000_000
 SIDE = 36

@@ -12,8 +12,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from asyncmde_sim.envs.depth_wrapper import DepthWrapper
 from asyncmde_sim.envs.vector_depth import VectorDepthWrapper, info_of, rendering_workers
 from asyncmde_sim.runtime import LatencyDistribution, LatencyProfile, make_source
+from asyncmde_sim.runtime.async_sources import AsyncSource
 from asyncmde_sim.runtime.refresh import FreeRunning
-from asyncmde_sim.runtime.sources import AsyncSource, SinglePathSource
+from asyncmde_sim.runtime.sources import SinglePathSource
 from asyncmde_sim.scenes.camera import Camera
 
 SIDE, STEP_NS = 36, 10_000_000

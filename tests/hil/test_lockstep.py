@@ -9,7 +9,8 @@ from asyncmde_sim.hil import device_pb2 as pb
 from asyncmde_sim.hil.link import DeviceError
 from asyncmde_sim.hil.realtime import Options
 from asyncmde_sim.runtime import Frame, load_profile, make_source, parse_refresh
-from asyncmde_sim.runtime.sources import AsyncSource, close_source
+from asyncmde_sim.runtime.async_sources import AsyncSource
+from asyncmde_sim.runtime.sources import close_source
 from asyncmde_sim.runtime.trace import LatencyTrace
 
 STEP_NS = 16_666_667

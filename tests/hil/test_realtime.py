@@ -100,9 +100,9 @@ def test_a_trace_has_the_order_of_what_happened_and_gives_it_again(
 
 def make_again(path, engines, frames):
     """Every estimate that a replay of the trace gives, asked for at each event."""
+    from asyncmde_sim.runtime.async_sources import AsyncSource
     from asyncmde_sim.runtime.refresh import FreeRunning
     from asyncmde_sim.runtime.replay import load_timing
-    from asyncmde_sim.runtime.sources import AsyncSource
 
     source = AsyncSource(engines, load_timing(str(path)), FreeRunning())
     source.reset(9)

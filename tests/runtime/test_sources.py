@@ -10,17 +10,10 @@ import numpy as np
 import pytest
 
 from asyncmde_sim.runtime import SOURCE_NAMES, Estimate, Frame, SourceCounts, make_source
+from asyncmde_sim.runtime.async_sources import AsyncOdometrySource, AsyncSource, CatchUpSource
 from asyncmde_sim.runtime.refresh import EveryN, FreeRunning
 from asyncmde_sim.runtime.reprojection import combine
-from asyncmde_sim.runtime.sources import (
-    AsyncOdometrySource,
-    AsyncSource,
-    BlindSource,
-    CatchUpSource,
-    DelayedSource,
-    OracleSource,
-    SinglePathSource,
-)
+from asyncmde_sim.runtime.sources import BlindSource, DelayedSource, OracleSource, SinglePathSource
 from asyncmde_sim.runtime.types import View
 
 STEP = 10

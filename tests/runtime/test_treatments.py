@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from asyncmde_sim.runtime import make_source
+from asyncmde_sim.runtime.async_sources import AsyncSource
 from asyncmde_sim.runtime.latency import LATENCIES
 from asyncmde_sim.runtime.refresh import FreeRunning
 from asyncmde_sim.runtime.registry import timeline_of
-from asyncmde_sim.runtime.sources import AsyncSource, SinglePathSource
+from asyncmde_sim.runtime.sources import SinglePathSource
 from asyncmde_sim.runtime.treatments import DELAY_ONLY, ERROR_ONLY, at_once
 
 TIMES = range(0, 600, 10)

@@ -11,9 +11,10 @@ import torch
 from asyncmde_sim.depth.fast_path import FastPath, FastPathWithoutMemory
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.runtime import Frame
+from asyncmde_sim.runtime.async_sources import AsyncSource
 from asyncmde_sim.runtime.engines.torch_engine import TorchFastEngine, TorchSingleEngine, TorchSlowEngine
 from asyncmde_sim.runtime.refresh import FreeRunning
-from asyncmde_sim.runtime.sources import AsyncSource, SinglePathSource
+from asyncmde_sim.runtime.sources import SinglePathSource
 
 SIZE = (32, 64)
 TIMES = range(0, 30, 10)

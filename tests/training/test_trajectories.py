@@ -61,6 +61,12 @@ def test_recordings_differ_in_their_exposure(scene, monkeypatch):
     assert all((c.width, c.height, c.hfov_rad) == (48, 32, CAMERA.hfov_rad) for c in cameras)
 
 
+def test_a_scene_whose_recordings_are_all_shorter_than_a_clip_is_given_up(scene, monkeypatch):
+    monkeypatch.setattr("asyncmde_sim.training.trajectories.frames_along", lambda *_: [frame(0)])
+    with pytest.raises(ValueError, match="20 recordings were shorter than a clip of 4 frames"):
+        clips_of("IndoorStatic", scene, 0)
+
+
 def frame(index):
     pose = np.eye(4)
     pose[0, 3] = index
