@@ -20,6 +20,12 @@ SAFETY_M = 0.03
 PASSAGE_M = 0.06
 """... and wanted where it plans to pass: a gap that is only just wide enough is not entered."""
 
+AMPLE_M = 0.2
+"""Room beyond the body's radius that a short cut keeps where the route has it: depth is off by a tenth."""
+
+SLOW_PER_S = 4.0
+"""Top speed per metre of room beyond the body's radius, above ``CREEP_MPS``."""
+
 REPLAN_S = 0.5
 LOOKAHEAD_M = 1.0
 TURN_GAIN_PER_S = 4.0
@@ -122,7 +128,8 @@ class RoverAvoidAgent:
     def _target_bearing(self, position: NDArray[np.float64], room: LocalRoom) -> float:
         """Direction in the odometry frame of the farthest point of the route in a straight free line.
 
-        If none is, that of the next point, or what is nearest to it and free.
+        That line keeps as much room as the route does, up to ``AMPLE_M``. If there is none, the direction of
+        the next point, or what is nearest to it and free.
         """
         assert self._route is not None
         ranges = np.linalg.norm(self._route - position, axis=1)
@@ -131,15 +138,17 @@ class RoverAvoidAgent:
         ranges = ranges[nearest:]
         within = np.flatnonzero(ranges <= LOOKAHEAD_M)
         last = int(within[-1]) if len(within) else 0
-        wanted_m = self._room_m + 0.02
+        least_m = self._room_m + 0.02
+        kept_m = np.minimum.accumulate(room.at(ahead[: last + 1])[0]) - CELL_M
+        wanted_m = np.clip(kept_m, least_m, self._robot.body.radius_m + AMPLE_M)
         target = ahead[last]
         for candidate in range(last, 0, -2):
             target = ahead[candidate]
             steps = np.linspace(0, 1, max(int(ranges[candidate] / CELL_M), 2))[:, None]
             clear, _ = room.at(position + steps * (target - position))
-            if (clear[1:] >= min(wanted_m, clear[0])).all():
+            if (clear[1:] >= min(wanted_m[candidate], clear[0])).all():
                 return _bearing(target - position)
-        return bearing_aside(room, position, _bearing(target - position), wanted_m)
+        return bearing_aside(room, position, _bearing(target - position), least_m)
 
     def _drive(
         self,
@@ -172,7 +181,10 @@ class RoverAvoidAgent:
         room: LocalRoom,
         age_s: float,
     ) -> bool:
-        """Whether the arc at this speed and rate is free, and seen, over the way needed to stop on it."""
+        """Whether the arc at this speed and rate is free, and seen, over the way needed to stop on it.
+
+        Near obstacles only a lower speed is safe.
+        """
         robot = self._robot
         reaction_s = age_s + 2 * robot.control_dt_ns * 1e-9
         way = speed * reaction_s + speed**2 / (2 * BRAKING * robot.max_accel_mps2) + 0.08
@@ -181,9 +193,11 @@ class RoverAvoidAgent:
         heading = yaw + turn / 2
         direction = np.stack([np.cos(heading), np.sin(heading)], axis=1)
         clear, seen = room.at(position + (along * np.sinc(turn / 2 / math.pi))[:, None] * direction)
-        if (clear[along <= way] < min(self._room_m, room.at(position[None])[0][0])).any():
+        least = float(clear[along <= way].min())
+        if least < min(self._room_m, room.at(position[None])[0][0]):
             return False
-        return speed <= CREEP_MPS or bool(seen.all())
+        top = CREEP_MPS + SLOW_PER_S * (least - robot.body.radius_m)
+        return speed <= CREEP_MPS or (speed <= top and bool(seen.all()))
 
 
 def _bearing(offset: NDArray[np.float64]) -> float:

@@ -49,8 +49,8 @@ def trajectory_clips(
     while len(parts) < clips:
         if short == MAX_SHORT:
             raise ValueError(
-                f"{options.get('scene')}: {MAX_SHORT} recordings were shorter than a clip of {frames} frames: "
-                "use shorter clips or another scene"
+                f"{options.get('scene')}: {MAX_SHORT} recordings were shorter than a clip of {frames} "
+                "frames: give shorter clips or another scene"
             )
         wanted = min(CLIPS_A_RECORDING, clips - len(parts))
         exposed = draw_exposure(camera, recipe, rng)
