@@ -210,6 +210,34 @@ def test_age_makes_it_slower_and_a_wall_makes_it_stop():
     assert speed(0.26, 0.0) == 0.0
 
 
+def test_it_slows_between_walls_the_more_the_nearer_they_are():
+    speeds = []
+    for side_m in (1.5, 0.45, 0.35, 0.3):
+        agent = make_agent("avoid", ROVER)
+        for k in range(3):
+            action = agent.act(observe(np.eye(4), box_depth(2.5, side_m), 1.0 + k / 30, goal=(2.2, 0.0, 0.0)))
+        speeds.append(float(action[0]))
+    assert speeds[0] > speeds[1] > speeds[-1] > 0 and speeds == sorted(speeds, reverse=True)
+
+
+def test_a_short_cut_keeps_the_room_that_the_route_has():
+    """Past a corner the robot does not head for the farthest place that a straight line just reaches."""
+    agent = make_agent("avoid", ROVER)
+    grid = agent._grid
+    grid.seen[:] = True
+    low, high = grid.index(np.array([[0.1, 0.4], [0.5, 1.4]]))
+    grid.log_odds[low[0] : high[0], low[1] : high[1]] = 3.0
+    ahead = [(x, 0.0) for x in np.arange(0, 0.91, 0.05)]
+    agent._route = np.array([*ahead, *((0.9, y) for y in np.arange(0.05, 0.5, 0.05))])
+    here = np.zeros(2)
+    room = grid.room(here, 2.2)
+    bearing = agent._target_bearing(here, room)
+    reach = np.linspace(0.0, 0.9, 40)[:, None]
+    clear, _ = room.at(here + reach * [math.cos(bearing), math.sin(bearing)])
+    kept, _ = room.at(agent._route)
+    assert clear.min() >= kept.min() - CELL_M - 1e-9
+
+
 def test_it_never_drives_fast_into_what_it_has_not_seen():
     agent = make_agent("avoid", ROVER)
     blank = np.zeros(RAYS.shape[:2], np.float32)
