@@ -38,7 +38,7 @@ The same command goes on with a suite that was interrupted.
 examples:
 
   python scripts/evaluate.py quick
-      about ten minutes on two cores
+      a first look: few seeds
   python scripts/evaluate.py my_suite.yaml --out results --workers 8
       a suite of your own
   python scripts/evaluate.py full --out part1 --shard 1/2
