@@ -109,8 +109,8 @@ def make_again(path, engines, frames):
     given = []
     waiting = list(frames)
     (episode,) = read_trace(path).episodes
-    last_ns = max(record.available_ns or 0 for record in episode)
-    for now in range(0, last_ns + 10**7, 250_000):
+    events = {t for r in episode for t in (r.capture_ns, r.fast_start_ns, r.available_ns) if t is not None}
+    for now in sorted({*events, *range(0, max(events) + 10**7, 250_000)}):
         while waiting and waiting[0].time_ns <= now:
             source.offer(waiting.pop(0))
         estimate = source.newest(now)
