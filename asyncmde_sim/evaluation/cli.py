@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 from rich.console import Console
 
-from asyncmde_sim.evaluation.command_line import REFUSED, parse, sentence, stop_signals
+from asyncmde_sim.evaluation.command_line import INTERRUPTED, REFUSED, parse, sentence, stop_signals
 from asyncmde_sim.evaluation.config import RolloutConfig
 from asyncmde_sim.evaluation.console import Progress, summary_table
 from asyncmde_sim.evaluation.map_log import MapLog
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return REFUSED
     except KeyboardInterrupt:
         print("Interrupted before the first step: nothing was written.", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return INTERRUPTED
     return _run(config, rollout)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import gymnasium as gym
 import tyro
 from rich.console import Console
 
-from asyncmde_sim.evaluation.command_line import REFUSED, parse, sentence, stop_signals
+from asyncmde_sim.evaluation.command_line import INTERRUPTED, REFUSED, parse, sentence, stop_signals
 from asyncmde_sim.evaluation.suite.cells import Cell, check_cell
 from asyncmde_sim.evaluation.suite.local import LocalRunner
 from asyncmde_sim.evaluation.suite.merge import merge, read_parts
@@ -115,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return REFUSED
     except KeyboardInterrupt:
         print("Interrupted before the first episode.", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return INTERRUPTED
     with writing:
         return _run(store, plan, runner, workers)
 
@@ -168,7 +167,7 @@ def _run(store: Store, plan: Plan, runner: Runner, workers: int) -> int:
             return FAILED
         except KeyboardInterrupt:
             print(f"Interrupted: all results are there, python scripts/report.py {folder} reports on them.")
-            return 128 + signal.SIGINT
+            return INTERRUPTED
     return FAILED if results.failures else 0
 
 
