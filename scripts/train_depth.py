@@ -59,10 +59,14 @@ class Render:
     """Single frames a scene."""
     close_views: int = 60
     """Single frames a scene with less than a metre of free range ahead."""
+    low_views: int = 0
+    """Single frames a scene with something within a metre ahead that the optical axis passes over."""
     clips: int = 8
     """Ten-frame clips a scene, in which camera and movers keep a random velocity."""
     close_clips: int = 4
     """The same, starting with less than a metre of free range ahead."""
+    low_clips: int = 0
+    """The same, starting in front of something that the optical axis passes over."""
     trajectories: int = 4
     """Ten-frame clips a scene from what its environment records: episodes and open-loop trajectories."""
     first_scene: int = 0
@@ -88,21 +92,27 @@ class Render:
             "rounds": 1,
             "views": 1,
             "close_views": 0,
+            "low_views": 0,
             "clips": 0,
             "close_clips": 0,
+            "low_clips": 0,
             "trajectories": 0,
             "first_scene": 0,
         }
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise ValueError(f"{name} is {getattr(self, name)}, but it must be {bound} or more")
-        if not self.clips + self.close_clips + self.trajectories:
-            raise ValueError("clips, close_clips and trajectories are all 0: make one of them 1 or more")
+        if not self.clips + self.close_clips + self.low_clips + self.trajectories:
+            raise ValueError(
+                "clips, close_clips, low_clips and trajectories are all 0: make one of them 1 or more"
+            )
         kinds: list[tuple[Path, int, int, Motion]] = [
             (self.folder / "views", self.views, 1, "velocity"),
             (self.folder / "views", self.close_views, 1, "close"),
+            (self.folder / "views", self.low_views, 1, "low"),
             (self.folder / "clips", self.clips, 10, "velocity"),
             (self.folder / "clips", self.close_clips, 10, "close"),
+            (self.folder / "clips", self.low_clips, 10, "low"),
             (self.folder / "clips", self.trajectories, 10, "trajectory"),
         ]
         jobs = [

@@ -13,6 +13,11 @@ GRADIENT_SCALES = 4
 TRUST_FLOOR = 0.4
 MIN_DEPTH_M = 0.05
 
+AROUND_PX = 31
+"""Side of the window that says what is usual around a pixel."""
+STANDING_OUT, MOST_LOG = 10.0, 0.5
+"""Weight gained per unit of log depth by which a pixel is nearer than what is around it, and the most that counts."""
+
 
 def _masked_mean(x: Tensor, valid: Tensor) -> Tensor:
     return (x * valid).sum((1, 2)) / valid.sum((1, 2)).clamp(min=1)
@@ -54,10 +59,33 @@ def memory_loss(trust: Tensor) -> Tensor:
     return torch.relu(TRUST_FLOOR - trust.mean((1, 2, 3))).mean()
 
 
-def log_depth_loss(depth: Tensor, true_depth: Tensor, valid: Tensor) -> Tensor:
-    """Mean absolute difference of log depth in metres: what gives the network its metric scale."""
+def log_depth_loss(
+    depth: Tensor, true_depth: Tensor, valid: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Mean absolute difference of log depth in metres: what gives the network its metric scale.
+
+    ``weights`` say how much each pixel counts; None counts all alike.
+    """
     log_ratio = depth.clamp(min=MIN_DEPTH_M).log() - true_depth.clamp(min=MIN_DEPTH_M).log()
-    return _masked_mean(log_ratio.abs(), valid).mean()
+    if weights is None:
+        return _masked_mean(log_ratio.abs(), valid).mean()
+    counted = weights * valid
+    return ((log_ratio.abs() * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)).mean()
+
+
+def obstacle_weights(true_depth: Tensor, valid: Tensor) -> Tensor:
+    """Weights from 1 to 6 of pixels: more for what stands out from its surroundings towards the camera.
+
+    A bottle on the floor is one pixel in a hundred, so that all pixels alike teach a network not to see it; a
+    robot hits it all the same.
+    """
+    log_depth = true_depth.clamp(min=MIN_DEPTH_M).log() * valid
+
+    def smooth(x: Tensor) -> Tensor:
+        return avg_pool2d(x[:, None], AROUND_PX, stride=1, padding=AROUND_PX // 2)[:, 0]
+
+    usual = smooth(log_depth) / smooth(valid.to(log_depth.dtype)).clamp(min=1e-6)
+    return 1 + STANDING_OUT * (usual - log_depth).clamp(0, MOST_LOG)
 
 
 def asyncmde_loss(depth: Tensor, true_depth: Tensor, valid: Tensor, trust: Tensor | None = None) -> Tensor:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,17 @@ KINDS = ("images", "poses", "depth")
 """The arrays of a shard, each a file; depth is written last."""
 BODY_TO_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Rotation of a camera (x right, y down, z forward) in a body (x forward, y left, z up)."""
-MAX_TRIES = 200
+MAX_TRIES = 2000
 BLURRED = 0.8
 """Share of the clips that are blurred, of a robot whose camera blurs."""
 CLOSE_M = 1.0
-"""Close clips start with less free range than this along the optical axis, the usual ones with more."""
+"""Close clips start with less free range than this along the optical axis, all others with more."""
+BELOW = (0.45, 0.65, 0.9)
+"""Where low clips look for something in the way: parts of the camera's height, or of a flying body's radius."""
+
+Start = Literal["open", "close", "low"]
+"""What a clip starts in front of: nothing in particular; something within ``CLOSE_M``; or something as near that
+the optical axis passes over."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +103,17 @@ def render_clip(
     camera: Camera,
     frames: int,
     rng: np.random.Generator,
-    close: bool = False,
+    start: Start = "open",
 ) -> Clips:
     """Render one clip of ``frames`` frames; shapes (1, T, ...).
 
-    A ``close`` clip starts in front of something: what a robot sees when it is about to hit it.
+    A ``close`` or ``low`` clip shows what a robot sees when it is about to hit something.
 
     Raises:
         ValueError: No clear motion was found in the scene.
     """
     times = np.arange(frames, dtype=np.float64) * recipe.frame_interval_s
-    motion = _clear_motion(backend, recipe, times, rng, close)
+    motion = _clear_motion(backend, recipe, times, rng, start)
     movers = _scatter_movers(backend, recipe, motion, rng)
     camera = draw_exposure(camera, recipe, rng)
     images = np.empty((1, frames, camera.height, camera.width, 3), np.uint8)
@@ -142,7 +149,7 @@ def _clear_motion(
     recipe: ClipRecipe,
     times: NDArray[np.float64],
     rng: np.random.Generator,
-    close: bool,
+    start: Start,
 ) -> RigidMotion:
     lift = np.array([0, 0, recipe.camera_height_m])
     mount = Rotation.from_euler("Y", -recipe.camera_pitch_up_rad).as_matrix() @ BODY_TO_CAMERA
@@ -163,11 +170,25 @@ def _clear_motion(
         motion = RigidMotion(
             pose, Rotation.from_euler("Z", yaw).as_matrix() @ (heading * speed), mount.T @ rates
         )
-        if (backend.range_along(position[None], pose[None, :3, 2])[0] < CLOSE_M) != close:
+        if not _starts(start, backend, recipe, pose, yaw):
             continue
         if np.all(backend.clearance(motion.poses_at(times)[:, :3, 3] - lift, recipe.body) > 0.02):
             return motion
     raise ValueError(f"{backend.name}: no clear camera motion in {MAX_TRIES} tries: use a less crowded scene")
+
+
+def _starts(
+    start: Start, backend: SceneBackend, recipe: ClipRecipe, pose: NDArray[np.float64], yaw: float
+) -> bool:
+    """Whether a camera at ``pose``, in a body that heads to ``yaw``, is at such a start."""
+    eye = pose[:3, 3]
+    close = bool(backend.range_along(eye[None], pose[None, :3, 2])[0] < CLOSE_M)
+    if start != "low":
+        return close == (start == "close")
+    drops = np.array(BELOW) * (recipe.camera_height_m or recipe.body.radius_m)
+    origins = eye - drops[:, None] * np.array([0.0, 0.0, 1.0])
+    ahead = np.broadcast_to([np.cos(yaw), np.sin(yaw), 0.0], origins.shape)
+    return not close and bool((backend.range_along(origins, ahead) < CLOSE_M).any())
 
 
 def _scatter_movers(

@@ -17,10 +17,11 @@ from asyncmde_sim.scenes import check_backend, load_backend
 from asyncmde_sim.scenes.backend import RobotBody
 from asyncmde_sim.scenes.camera import Camera
 from asyncmde_sim.scenes.library import scene_names
-from asyncmde_sim.training.clips import ClipRecipe, Clips, render_clip, write_shard
+from asyncmde_sim.training.clips import ClipRecipe, Clips, Start, render_clip, write_shard
 from asyncmde_sim.training.trajectories import trajectory_clips
 
-Motion = Literal["velocity", "close", "trajectory"]
+Motion = Literal["velocity", "close", "low", "trajectory"]
+STARTS: dict[Motion, Start] = {"velocity": "open", "close": "close", "low": "low"}
 
 ROVER = ClipRecipe(
     body=RobotBody(0.18, 0.5),
@@ -59,7 +60,8 @@ class RenderJob:
     """One shard: ``clips`` clips of ``frames`` frames of one scene, seen by ``camera``.
 
     ``motion`` says how the camera moves: at a random constant velocity, the same but starting ``close`` to
-    something, or as the environment's robot does; ``backend`` what renders, see ``scenes.load_backend``.
+    something or to something ``low``, or as the environment's robot does; ``backend`` what renders, see
+    ``scenes.load_backend``.
     """
 
     regime: str
@@ -101,10 +103,9 @@ def render_shard(job: RenderJob) -> str:
             )
         else:
             backend = load_backend(job.scene, job.backend)
-            close = job.motion == "close"
             clips = Clips.joined(
                 [
-                    render_clip(backend, job.recipe, job.camera, job.frames, rng, close)
+                    render_clip(backend, job.recipe, job.camera, job.frames, rng, STARTS[job.motion])
                     for _ in range(job.clips)
                 ]
             )

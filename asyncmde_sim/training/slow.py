@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from asyncmde_sim.depth.decoder import FEATURE_CHANNELS, LEVELS, DPTDecoder
-from asyncmde_sim.depth.losses import gradient_loss, log_depth_loss
+from asyncmde_sim.depth.losses import gradient_loss, log_depth_loss, obstacle_weights
 from asyncmde_sim.depth.memory import resize
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.training.checkpoint import Checkpoint
@@ -58,7 +58,7 @@ class LinearReadout(nn.Module):
 
 
 def depth_loss(depth: Tensor, batch: Batch) -> Tensor:
-    """Log-depth loss and half the gradient loss on log depth, over every frame of the batch.
+    """Log-depth loss, weighted towards obstacles, and half the gradient loss on log depth, over all frames.
 
     ``depth`` (B T, h, w) is at the batch's size or a whole part of it.
     """
@@ -66,7 +66,9 @@ def depth_loss(depth: Tensor, batch: Batch) -> Tensor:
     step = true_depth.shape[-2] // depth.shape[-2]
     true_depth, valid = (x[:, step // 2 :: step, step // 2 :: step] for x in (true_depth, valid))
     log_depth, log_true = depth.clamp(min=0.05).log(), true_depth.clamp(min=0.05).log()
-    return log_depth_loss(depth, true_depth, valid) + 0.5 * gradient_loss(log_depth, log_true, valid)
+    weights = obstacle_weights(true_depth, valid)
+    metric = log_depth_loss(depth, true_depth, valid, weights)
+    return metric + 0.5 * gradient_loss(log_depth, log_true, valid)
 
 
 def slow_loss(

@@ -8,6 +8,7 @@ from asyncmde_sim.depth.losses import (
     gradient_loss,
     log_depth_loss,
     memory_loss,
+    obstacle_weights,
     scale_shift_invariant_loss,
 )
 
@@ -44,6 +45,32 @@ def test_gradient_loss_is_blind_to_shift_but_not_to_scale(maps) -> None:  # type
 def test_log_depth_loss_is_the_log_of_a_constant_factor(maps) -> None:  # type: ignore[no-untyped-def]
     depth, _, valid = maps
     torch.testing.assert_close(log_depth_loss(2 * depth, depth, valid), torch.tensor(2.0).log())
+
+
+def test_what_stands_out_counts_more_than_what_it_stands_before() -> None:
+    scene = torch.linspace(1, 4, 64).expand(1, 64, 64).transpose(1, 2).clone()
+    everywhere = torch.ones_like(scene, dtype=torch.bool)
+    floor = obstacle_weights(scene, everywhere)
+    assert floor[:, 16:48].max() < 1.3
+    scene[:, 24:40, 30:33] *= 0.5
+    weights = obstacle_weights(scene, everywhere)
+    assert weights[:, 26:38, 30:33].min() > 4
+    assert weights[:, 26:38, 20:30].max() < 1.5
+    missed, ghost = scene.clone(), scene.clone()
+    missed[:, 24:40, 30:33] *= 2
+    ghost[:, 24:40, 10:13] *= 2
+    plain = [log_depth_loss(depth, scene, everywhere) for depth in (missed, ghost)]
+    weighted = [log_depth_loss(depth, scene, everywhere, weights) for depth in (missed, ghost)]
+    torch.testing.assert_close(*plain)
+    assert weighted[0] > 3 * weighted[1]
+
+
+def test_what_is_hidden_changes_no_weight(maps) -> None:  # type: ignore[no-untyped-def]
+    depth, _, valid = maps
+    elsewhere = torch.where(valid, depth, torch.full_like(depth, 0.1))
+    torch.testing.assert_close(
+        obstacle_weights(depth, valid) * valid, obstacle_weights(elsewhere, valid) * valid
+    )
 
 
 def test_memory_loss_starts_below_a_mean_trust_of_0_4() -> None:

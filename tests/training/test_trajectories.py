@@ -98,6 +98,20 @@ def test_close_clips_start_within_a_metre_of_something_and_the_usual_ones_do_not
         assert ((ahead < CLOSE_M) == (motion == "close")).all()
 
 
+def test_low_clips_start_before_something_that_the_optical_axis_passes_over(tmp_path):
+    (job,) = render_jobs("val", 1, 6, 2, 0, tmp_path, ["IndoorStatic"], CAMERA, "low")
+    poses = read_shard(tmp_path, render_shard(job)).poses[:, 0]
+    backend = load_backend(job.scene)
+    assert (backend.range_along(poses[:, :3, 3], poses[:, :3, 2]) > CLOSE_M).all()
+    heading = poses[:, :3, 2] * [1, 1, 0]
+    heading /= np.linalg.norm(heading, axis=1, keepdims=True)
+    ahead = [
+        backend.range_along(poses[:, :3, 3] - [0, 0, drop], heading) for drop in np.linspace(0.15, 0.42, 10)
+    ]
+    backend.close()
+    assert (np.min(ahead, axis=0) < CLOSE_M + 0.05).all()
+
+
 def test_their_shards_join_a_folder_of_other_clips(scene, tmp_path, monkeypatch):
     jobs = [
         *render_jobs("val", 1, 2, 3, 0, tmp_path, ["IndoorStatic"], CAMERA),
