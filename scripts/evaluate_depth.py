@@ -68,8 +68,8 @@ class EvaluateDepth:
         scenes: Scenes of each environment.
         clips: Clips a scene; each is one refresh cycle.
         motion: How the camera moves in them: velocity (constant, random, a metre or more of free range
-            ahead at first), close (the same with less than a metre) or trajectory (as the environment
-            records it).
+            ahead at first), close (the same with less than a metre), low (the same before something that
+            the optical axis passes over) or trajectory (as the environment records it).
         hfov_deg: Horizontal field of view of the camera in our scenes, degrees.
         backend: Renderer: raycast, habitat or habitat@N; see scripts/rollout.py.
         clip_folder: Where to keep the rendered clips for another run; nowhere by default.
@@ -223,14 +223,20 @@ class EvaluateDepth:
 
 
 def print_tables(figures: dict[str, dict]) -> None:
-    """Cycle averages of every source, then each asynchronous one and fast by lag."""
+    """Cycle averages of every source, then each asynchronous one and fast by lag.
+
+    The column "obstacles" is AbsRel on what stands out towards the camera alone.
+    """
     console = Console(width=80)
-    table = _table("cycle average", "δ1", "AbsRel", "scaled δ1", "AbsRel", "TAE", "drift", "recovery")
+    table = _table(
+        "cycle average", "δ1", "AbsRel", "obstacles", "scaled δ1", "AbsRel", "TAE", "drift", "recovery"
+    )
     for group, figure in figures.items():
         table.add_row(f"[bold]{escape(group)}")
         for source in figure["scores"]:
             metric, scaled = (figure["scores"][source][a] for a in ("none", "sequence"))
-            numbers = [metric["delta1"], metric["abs_rel"], scaled["delta1"], scaled["abs_rel"]]
+            numbers = [metric["delta1"], metric["abs_rel"], figure["obstacle_abs_rel"][source]]
+            numbers += [scaled["delta1"], scaled["abs_rel"]]
             numbers += [figure["tae"][source], figure["scale_drift"][source]]
             shown = ["" if n is None else f"{n:.3f}" for n in numbers]
             recovery = figure["recovery"].get(source)

@@ -16,7 +16,7 @@ MIN_DEPTH_M = 0.05
 AROUND_PX = 31
 """Side of the window that says what is usual around a pixel."""
 STANDING_OUT, MOST_LOG = 10.0, 0.5
-"""Weight gained per unit of log depth by which a pixel is nearer than what is around it, and the most that counts."""
+"""Weight gained per unit of log depth by which a pixel is nearer than what is around it, and the most units."""
 
 
 def _masked_mean(x: Tensor, valid: Tensor) -> Tensor:
@@ -59,9 +59,7 @@ def memory_loss(trust: Tensor) -> Tensor:
     return torch.relu(TRUST_FLOOR - trust.mean((1, 2, 3))).mean()
 
 
-def log_depth_loss(
-    depth: Tensor, true_depth: Tensor, valid: Tensor, weights: Tensor | None = None
-) -> Tensor:
+def log_depth_loss(depth: Tensor, true_depth: Tensor, valid: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean absolute difference of log depth in metres: what gives the network its metric scale.
 
     ``weights`` say how much each pixel counts; None counts all alike.

@@ -17,7 +17,14 @@ from PIL import Image
 from asyncmde_sim.envs.range_sensor import measure_ranges
 from asyncmde_sim.evaluation.ablations import Variant
 from asyncmde_sim.intrinsics import Intrinsics
-from asyncmde_sim.metrics.depth import Alignment, DepthScores, scale_error, score_frames
+from asyncmde_sim.metrics.depth import (
+    Alignment,
+    Depth,
+    DepthScores,
+    obstacle_error,
+    scale_error,
+    score_frames,
+)
 from asyncmde_sim.metrics.statistics import paired_bootstrap
 from asyncmde_sim.metrics.temporal import SeenAgain, alignment_error, seen_both_ways
 from asyncmde_sim.recordings import Recording, UnreadableFrameError
@@ -79,12 +86,14 @@ class SequenceScores:
         scores: For each source, ``SOURCES`` first, (T, alignments, measures), NaN for a frame without true
             depth.
         scale_errors: For each source (T,), see ``metrics.depth.scale_error``.
+        obstacle_errors: For each source (T,), see ``metrics.depth.obstacle_error``, NaN without obstacles.
         tae: For each source the mean temporal alignment error, NaN without poses.
     """
 
     lags: NDArray[np.int64]
     scores: dict[str, Array]
     scale_errors: dict[str, Array]
+    obstacle_errors: dict[str, Array]
     tae: dict[str, float]
 
 
@@ -156,18 +165,23 @@ def score_sequence_by_lag(
     estimates = _estimates(sequence, engines, interval, asynchronous)
     truths = sequence.depths
     seen = _seen_again(sequence, max_range_m)
+
+    def each_frame(error: Callable[[Depth, Depth, float], float | None]) -> dict[str, Array]:
+        return {
+            source: np.array(
+                [error(e, t, max_range_m) for e, t in zip(maps, truths, strict=True)], np.float64
+            )
+            for source, maps in estimates.items()
+        }
+
     return SequenceScores(
         np.arange(len(truths)) % interval,
         {
             source: np.stack([_table(maps, truths, max_range_m, a) for a in ALIGNMENTS], axis=1)
             for source, maps in estimates.items()
         },
-        {
-            source: np.array(
-                [scale_error(e, t, max_range_m) for e, t in zip(maps, truths, strict=True)], dtype=np.float64
-            )
-            for source, maps in estimates.items()
-        },
+        each_frame(scale_error),
+        each_frame(obstacle_error),
         {source: _mean_tae(maps, seen) for source, maps in estimates.items()},
     )
 
@@ -215,6 +229,10 @@ def summarise(sequences: Sequence[SequenceScores]) -> dict[str, object]:
         "tae": {source: _mean([s.tae[source] for s in sequences]) for source in sources},
         "scale_drift": {
             source: _mean([float(np.nanstd(s.scale_errors[source])) for s in sequences]) for source in sources
+        },
+        "obstacle_abs_rel": {
+            source: _mean(np.concatenate([s.obstacle_errors[source] for s in sequences]).tolist())
+            for source in sources
         },
         "delta1_by_lag": {source: tables[source][:, 0, 2].round(4).tolist() for source in sources},
         "abs_rel_by_lag": {source: tables[source][:, 0, 0].round(4).tolist() for source in sources},

@@ -7,6 +7,9 @@ estimates are clipped to ``[MIN_DEPTH_M, max_range_m]``, after alignment if ther
 Alignments: ``none`` scores metric depth; ``frame`` fits one scale and shift per frame and ``sequence`` one
 for all frames, by least squares in inverse depth (as for relative depth models; Ranftl et al., MiDaS). Scores
 are means over the pixels of a frame, and then over frames.
+
+Such means say little of what a robot hits: a lamp or a bottle is a hundredth of an image. ``obstacle_error``
+scores what stands out towards the camera, alone.
 """
 
 from __future__ import annotations
@@ -18,8 +21,14 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 MIN_DEPTH_M = 1e-3
+OBSTACLE_RANGE_M = 2.0
+OBSTACLE_RATIO = 1.15
+"""An obstacle is nearer than the range, and by this ratio nearer than the (geometric) mean around it ..."""
+OBSTACLE_WINDOW = 0.14
+"""... over a square of this part of the image's width."""
 Alignment = Literal["none", "frame", "sequence"]
 Depth = NDArray[np.floating]
 
@@ -88,6 +97,23 @@ def score_frames(
         return DepthScores(*_frame_scores(estimate, truth, max_range_m))
 
     return [score(e, t) for e, t in pairs]
+
+
+def obstacle_error(estimate: Depth, truth: Depth, max_range_m: float) -> float | None:
+    """AbsRel of one frame on its obstacles alone: what stands out from its surroundings towards the camera.
+
+    None if it shows none. See ``OBSTACLE_RANGE_M``, and ``score_frames`` for what is valid and raised.
+    """
+    pixels, true = _valid_pixels(estimate, truth, max_range_m)
+    valid = (truth > MIN_DEPTH_M) & (truth < max_range_m)
+    log_depth = np.where(valid, np.log(np.maximum(truth, MIN_DEPTH_M)), 0.0)
+    side = 2 * round(OBSTACLE_WINDOW * truth.shape[1] / 2) + 1
+    around, there = (uniform_filter(x, side, mode="constant") for x in (log_depth, valid.astype(np.float64)))
+    stands_out = around - there * log_depth > math.log(OBSTACLE_RATIO) * there
+    obstacle = (stands_out & (truth < OBSTACLE_RANGE_M))[valid]
+    if not obstacle.any():
+        return None
+    return _frame_scores(pixels[obstacle], true[obstacle], max_range_m)[0]
 
 
 def scale_error(estimate: Depth, truth: Depth, max_range_m: float) -> float | None:

@@ -30,10 +30,10 @@ BLURRED = 0.8
 CLOSE_M = 1.0
 """Close clips start with less free range than this along the optical axis, all others with more."""
 BELOW = (0.45, 0.65, 0.9)
-"""Where low clips look for something in the way: parts of the camera's height, or of a flying body's radius."""
+"""How far below the camera low clips look ahead: parts of its height, or of a flying body's radius."""
 
 Start = Literal["open", "close", "low"]
-"""What a clip starts in front of: nothing in particular; something within ``CLOSE_M``; or something as near that
+"""What a clip starts in front of: nothing within ``CLOSE_M``; something within it; or something within it that
 the optical axis passes over."""
 
 

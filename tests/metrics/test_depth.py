@@ -9,6 +9,7 @@ import pytest
 
 from asyncmde_sim.metrics.depth import (
     DepthScores,
+    obstacle_error,
     scale_error,
     score_frame,
     score_frames,
@@ -159,3 +160,19 @@ def test_the_scale_error_is_the_log_of_the_scale_and_ignores_holes():
     assert scale_error(estimate, truth, 20.0) == pytest.approx(math.log(1.3))
     assert scale_error(np.zeros_like(truth), truth, 20.0) is None
     assert scale_error(truth, np.zeros_like(truth), 20.0) is None
+
+
+def test_the_obstacle_error_counts_what_stands_out_alone():
+    truth = np.full((48, 64), 3.0)
+    assert obstacle_error(truth, truth, 20.0) is None
+    truth[20:40, 30:33] = 1.0
+    missed = np.full((48, 64), 3.0)
+    assert obstacle_error(truth, truth, 20.0) == 0
+    assert obstacle_error(missed, truth, 20.0) == pytest.approx(2.0)
+    elsewhere = truth.copy()
+    elsewhere[:, :20] = 1.0
+    assert obstacle_error(elsewhere, truth, 20.0) == 0
+    assert obstacle_error(truth, 3 * truth, 20.0) is None, "too far away to be one"
+    holes = truth.copy()
+    holes[:, 31] = 0
+    assert obstacle_error(missed, holes, 20.0) == pytest.approx(2.0)
