@@ -16,7 +16,7 @@ MIN_DEPTH_M = 0.05
 AROUND_PX = 31
 """Side of the window that says what is usual around a pixel."""
 STANDING_OUT, MOST_LOG = 10.0, 0.5
-"""Weight gained per unit of log depth by which a pixel is nearer than what is around it, and the most units."""
+"""Weight gained per unit of log depth that a pixel is nearer than what is around it, and the most units."""
 
 
 def _masked_mean(x: Tensor, valid: Tensor) -> Tensor:

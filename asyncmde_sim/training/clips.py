@@ -33,8 +33,8 @@ BELOW = (0.45, 0.65, 0.9)
 """How far below the camera low clips look ahead: parts of its height, or of a flying body's radius."""
 
 Start = Literal["open", "close", "low"]
-"""What a clip starts in front of: nothing within ``CLOSE_M``; something within it; or something within it that
-the optical axis passes over."""
+"""What a clip starts in front of: nothing within ``CLOSE_M``, something within it, or something within it
+that the optical axis passes over."""
 
 
 @dataclass(frozen=True)
