@@ -80,7 +80,9 @@ def obstacle_weights(true_depth: Tensor, valid: Tensor) -> Tensor:
     log_depth = true_depth.clamp(min=MIN_DEPTH_M).log() * valid
 
     def smooth(x: Tensor) -> Tensor:
-        return avg_pool2d(x[:, None], AROUND_PX, stride=1, padding=AROUND_PX // 2)[:, 0]
+        half = AROUND_PX // 2
+        x = avg_pool2d(x[:, None], (AROUND_PX, 1), stride=1, padding=(half, 0))
+        return avg_pool2d(x, (1, AROUND_PX), stride=1, padding=(0, half))[:, 0]
 
     usual = smooth(log_depth) / smooth(valid.to(log_depth.dtype)).clamp(min=1e-6)
     return 1 + STANDING_OUT * (usual - log_depth).clamp(0, MOST_LOG)
