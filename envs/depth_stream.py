@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from asyncmde_sim.intrinsics import Intrinsics
-from asyncmde_sim.metrics.depth import score_frame
+from asyncmde_sim.metrics.depth import obstacle_error, score_frame
 from asyncmde_sim.runtime.sources import EpisodeSeeds
 from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, RangeReadings, View
 from asyncmde_sim.scenes.camera import MIN_SIDE_PX, Camera
@@ -185,22 +185,25 @@ class DepthStream:
         return added
 
     def _scores(self, estimate: Estimate, truth: NDArray[np.float32] | None) -> dict[str, float]:
-        """All four scores, or none if either true depth is not there or has no valid pixel."""
+        """The scores, or none if either true depth is not there or has no valid pixel.
+
+        Those of obstacles are left out where no obstacle is.
+        """
         while self._truths and self._truths[0][0] < estimate.capture_ns:
             self._truths.popleft()
         if truth is None or not self._truths or self._truths[0][0] != estimate.capture_ns:
             return {}
         depth = self._bounded(estimate.depth)
-        model = score_frame(depth, self._truths[0][1], self._max_range_m)
-        streaming = score_frame(depth, truth, self._max_range_m)
-        if model is None or streaming is None:
-            return {}
-        return {
-            "abs_rel": model.abs_rel,
-            "delta1": model.delta1,
-            "streaming_abs_rel": streaming.abs_rel,
-            "streaming_delta1": streaming.delta1,
-        }
+        scores: dict[str, float] = {}
+        for prefix, true in (("", self._truths[0][1]), ("streaming_", truth)):
+            whole = score_frame(depth, true, self._max_range_m)
+            if whole is None:
+                return {}
+            scores |= {f"{prefix}abs_rel": whole.abs_rel, f"{prefix}delta1": whole.delta1}
+            obstacles = obstacle_error(depth, true, self._max_range_m)
+            if obstacles is not None:
+                scores[f"{prefix}obstacle_abs_rel"] = obstacles
+        return scores
 
 
 def _age(age_ns: int) -> NDArray[np.float32]:

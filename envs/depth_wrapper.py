@@ -34,7 +34,8 @@ class DepthWrapper(gym.Wrapper):
     Added to info: ``frames_dropped``, ``slow_runs``, ``fast_runs`` since the start; with a memory
     ``trust_map`` (h, w); with true depth ``depth_scores``: ``abs_rel`` and ``delta1`` against the true depth
     of the frame that the estimate describes, ``streaming_abs_rel`` and ``streaming_delta1`` against the true
-    depth now, all metric (no alignment). Nothing measured on the host enters either.
+    depth now, all metric (no alignment), and, where obstacles are in view, AbsRel on these alone,
+    ``obstacle_abs_rel`` and ``streaming_obstacle_abs_rel``. Nothing measured on the host enters any of it.
 
     Example:
         >>> import gymnasium as gym, numpy as np

@@ -103,7 +103,7 @@ def summary_table(config: RolloutConfig, summary: Mapping[str, Any]) -> Table:
     clearance = f"least clearance {_figure(summary['min_clearance_m'], '.2f')} m"
     table.add_row("time", f"{_figure(summary['duration_s'], '.1f')} s", clearance)
     table.add_section()
-    for name, key in (("AbsRel", "abs_rel"), ("delta1", "delta1")):
+    for name, key in (("AbsRel", "abs_rel"), ("delta1", "delta1"), ("obstacles", "obstacle_abs_rel")):
         now = f"streaming {_figure(summary[f'streaming_{key}'], '.3f')}"
         table.add_row(name, f"model {_figure(summary[key], '.3f')}", now)
     ages = {name: _figure(summary[f"{name}_age_ms"], ".0f") for name in ("depth", "content", "refresh")}

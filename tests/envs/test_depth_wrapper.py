@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from asyncmde_sim.envs.depth_stream import MAX_AGE_S, TRUTH_HISTORY
 from asyncmde_sim.envs.depth_wrapper import DepthWrapper
-from asyncmde_sim.metrics.depth import score_frame
+from asyncmde_sim.metrics.depth import obstacle_error, score_frame
 from asyncmde_sim.runtime import Estimate, LatencyDistribution, LatencyProfile, SourceCounts, make_source
 from asyncmde_sim.runtime.async_sources import AsyncSource
 from asyncmde_sim.runtime.refresh import FreeRunning
@@ -209,6 +209,8 @@ def test_law_5_the_model_is_scored_on_its_own_frame_and_the_stream_on_the_presen
         assert (scores["abs_rel"], scores["delta1"]) == (0.0, 1.0)
         assert (scores["streaming_abs_rel"], scores["streaming_delta1"]) == (wanted.abs_rel, wanted.delta1)
         assert scores["streaming_abs_rel"] > 0
+        assert scores.get("obstacle_abs_rel", 0.0) == 0.0
+        assert scores.get("streaming_obstacle_abs_rel") == obstacle_error(then, now, 20.0)
 
 
 def test_ages_and_counts_of_an_asynchronous_source():

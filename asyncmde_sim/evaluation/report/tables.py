@@ -79,6 +79,7 @@ def _headline_texts(found: Findings, row: HeadlineRow) -> dict[str, str]:
         "δ1": number(means["delta1"], ".3f"),
         "δ1 now": number(means["streaming_delta1"], ".3f"),
         "AbsRel now": number(means["streaming_abs_rel"], ".3f"),
+        "obstacles now": number(means["streaming_obstacle_abs_rel"], ".3f"),
         "depth age": milliseconds(means["depth_age_s"]),
         "content age": milliseconds(means["content_age_s"]),
         "lag": milliseconds(means["refresh_age_s"]),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncmde_sim.evaluation.records import AGES, SCORES
+from asyncmde_sim.evaluation.records import MEANS
 from asyncmde_sim.evaluation.suite.cells import Cell, treated_place
 from asyncmde_sim.evaluation.suite.results import Results
 from asyncmde_sim.metrics.statistics import PairedDifference, paired_bootstrap, wilson_interval
@@ -38,7 +38,7 @@ class HeadlineRow:
         versus_foundation: Success minus that of the source ``foundation`` on the same device and seeds; None
             where there is none.
         spl: Mean; None for a task without a way.
-        means: Mean over the episodes of each of ``SCORES`` and ``AGES``, by name; None without depth.
+        means: Mean over the episodes of each of ``MEANS``, by name; None without depth.
         slow_runs_per_s: Runs of the slow path in a second of simulated time.
         fast_runs_per_s: Runs of the fast path.
     """
@@ -95,7 +95,7 @@ def headline(results: Results) -> list[HeadlineRow]:
                 versus(results, cell, oracle_of(results, cell)),
                 versus(results, cell, foundation_of(results, cell)),
                 _mean(table["spl"]),
-                {name: _mean(table[name]) for name in (*SCORES, *AGES)},
+                {name: _mean(table[name]) for name in MEANS},
                 sum(table["slow_runs"]) / seconds,
                 sum(table["fast_runs"]) / seconds,
             )
