@@ -80,7 +80,8 @@ class Render:
     def run(self) -> None:
         """Render the shards that are not there yet."""
         groups = self.groups()
-        render_all([job for group in groups for job in group], self.workers, together=len(groups[0]))
+        jobs = [job for group in groups for job in group]
+        render_all(jobs, self.workers, together=len(groups[0]), leave_out=True)
 
     def groups(self) -> list[tuple[RenderJob, ...]]:
         """The views and the clips of each scene.

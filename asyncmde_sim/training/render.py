@@ -146,14 +146,27 @@ def render_jobs(
     ]
 
 
-def render_all(jobs: Sequence[RenderJob], workers: int, together: int = 1) -> None:
+def render_all(jobs: Sequence[RenderJob], workers: int, together: int = 1, leave_out: bool = False) -> None:
     """Render every job with ``workers`` processes, printing a line a shard.
 
-    ``together`` jobs in a row, such as those of one scene, go to one process.
+    ``together`` jobs in a row, such as those of one scene, go to one process. With ``leave_out`` a shard that
+    cannot be rendered is named, and the others are.
+
+    Raises:
+        ValueError: A shard cannot be rendered, and none may be left out.
     """
+    render = render_or_say if leave_out else render_shard
     with _pool(workers) as pool:
-        for done, name in enumerate(pool.imap(render_shard, jobs, chunksize=together), 1):
+        for done, name in enumerate(pool.imap(render, jobs, chunksize=together), 1):
             print(f"[{done}/{len(jobs)}] {name}", flush=True)
+
+
+def render_or_say(job: RenderJob) -> str:
+    """Render one shard; returns its name, or why it cannot be."""
+    try:
+        return render_shard(job)
+    except ValueError as error:
+        return f"{job.name} left out: {error}"
 
 
 @contextmanager
