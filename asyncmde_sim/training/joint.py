@@ -72,9 +72,16 @@ class JointSchedule(Schedule):
     Args:
         frozen_norm: Batch norm keeps the statistics of the weights that training goes on from: those of a
             few clips are too noisy to replace them.
+        slow_share: Part of the learning rate that the slow path gets: trained on, it bears less.
     """
 
     frozen_norm: bool = False
+    slow_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.slow_share <= 1:
+            raise ValueError(f"slow_share is {self.slow_share}, but it must lie above 0 and up to 1")
 
 
 def train_jointly(
@@ -101,7 +108,17 @@ def train_jointly(
     def loss_of(batches: tuple[Batch, Batch], rng: torch.Generator) -> Tensor:
         return joint_loss(*networks, *batches, rng)
 
-    parameters = [p for network in networks for p in network.parameters()]
-    optimise("joint", parameters, draw, loss_of, schedule, seed, checkpoint)
+    parameters = [p for network in (fast, control) for p in network.parameters()]
+    optimise(
+        "joint",
+        parameters,
+        draw,
+        loss_of,
+        schedule,
+        seed,
+        checkpoint,
+        cautious=slow.parameters(),
+        caution=schedule.slow_share,
+    )
     for network in networks:
         network.eval()

@@ -98,6 +98,8 @@ def optimise(
     schedule: Schedule,
     seed: int,
     checkpoint: Checkpoint,
+    cautious: Iterable[nn.Parameter] = (),
+    caution: float = 1.0,
 ) -> None:
     """Minimise ``loss_of`` over random batches with AdamW, printing loss, speed and time left.
 
@@ -112,12 +114,19 @@ def optimise(
         schedule: Number of steps or time, batch size and peak learning rate.
         seed: Seed of all steps.
         checkpoint: Told at every report.
+        cautious: More to train, with the part ``caution`` of the learning rate.
+        caution: See ``cautious``.
 
     Raises:
         FloatingPointError: The loss was not finite since the last report.
     """
-    trained = [p for p in parameters if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
+    groups: list[dict[str, Any]] = [
+        {"params": chosen, "share": share}
+        for part, share in ((parameters, 1.0), (cautious, caution))
+        if (chosen := [p for p in part if p.requires_grad])
+    ]
+    trained = [p for group in groups for p in group["params"]]
+    optimiser = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
     position = checkpoint.enter(phase, optimiser)
     if position.done:
         print(f"{phase} is done", flush=True)
@@ -131,7 +140,7 @@ def optimise(
         done = schedule.fraction(step, time.monotonic() - started)
         rate = schedule.learning_rate * cosine_rate(done)
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         loss = loss_of(batch, rng)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

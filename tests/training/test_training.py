@@ -208,6 +208,29 @@ def test_a_loss_that_is_not_finite_stops_the_training(folder: Path) -> None:
         )
 
 
+def test_what_is_trained_with_caution_moves_by_its_share_of_the_way(folder: Path) -> None:
+    bold, cautious = (torch.nn.Parameter(torch.ones(1)) for _ in range(2))
+    optimise(
+        "phase",
+        [bold],
+        partial(ClipPool(folder / "views").draw, 1),
+        lambda *_: (bold + cautious).sum(),
+        Schedule(5, 1, 1e-3),
+        0,
+        Checkpoint({}),
+        cautious=[cautious],
+        caution=0.25,
+    )
+    assert 1 - bold.item() > 1e-4
+    assert (1 - cautious.item()) == pytest.approx((1 - bold.item()) / 4, rel=1e-2)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5, float("nan")])
+def test_a_share_of_the_learning_rate_is_a_share(share: float) -> None:
+    with pytest.raises(ValueError, match=r"slow_share is .* above 0 and up to 1"):
+        joint.JointSchedule(1, 1, 1e-3, slow_share=share)
+
+
 def test_the_coarse_decoder_leaves_out_the_finest_stage_alone() -> None:
     torch.manual_seed(0)
     model = ConvSlowPath().eval()
