@@ -27,9 +27,6 @@ HIT, MISS, MOST, LEAST = 1.2, -0.5, 3.5, -2.0
 SURELY_FREE, SURELY_M = -1.0, 2.5
 """A cell with these log-odds, seen from no farther, was free: what is in it later has moved there."""
 
-TOO_CLOSE_M = 0.45
-"""From nearer than this, depth does not clear what was seen solid: there it is least to be relied on."""
-
 FADE_PER_S, FADE_REACH_M = 0.5, 4.0
 """Log-odds that moved obstacles lose while they are not seen, around the robot: they may have gone on."""
 
@@ -171,7 +168,6 @@ class OccupancyGrid:
         lowest = float(camera[2, 3]) - self._lowest_slope * ahead
         grid = self.log_odds[view]
         visible = passed & (lowest < np.where(grid > 0, self._top[view], NEAR_TOP_M) - 0.03)
-        visible &= (grid <= 0) | self._was_free[view] | (ahead > TOO_CLOSE_M)
         grid[visible] = np.maximum(grid[visible] + MISS, LEAST)
         self.seen[view] |= visible
         self._was_free[view] |= visible & (grid <= SURELY_FREE) & (ahead < SURELY_M)
