@@ -59,10 +59,11 @@ def test_bad_input_is_refused_in_one_sentence(script, options, changed, message,
         (["--trajectories", "-1"], "trajectories is -1, but it must be 0 or more"),
         (
             ["--clips", "0", "--close-clips", "0", "--trajectories", "0"],
-            "clips, close_clips and trajectories are all 0",
+            "clips, close_clips, low_clips and trajectories are all 0",
         ),
         (["--views", "0"], "views is 0"),
         (["--close-views", "-1"], "close_views is -1"),
+        (["--low-views", "-1"], "low_views is -1"),
     ],
 )
 def test_clips_that_cannot_be_rendered_are_refused(script, tmp_path, options, message):
