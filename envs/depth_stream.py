@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from asyncmde_sim.intrinsics import Intrinsics
-from asyncmde_sim.metrics.depth import obstacle_error, score_frame
+from asyncmde_sim.metrics.depth import obstacle_error, obstacles, score_frame
 from asyncmde_sim.runtime.sources import EpisodeSeeds
 from asyncmde_sim.runtime.types import DepthSource, Estimate, Frame, RangeReadings, View
 from asyncmde_sim.scenes.camera import MIN_SIDE_PX, Camera
@@ -20,6 +20,14 @@ MAX_AGE_S = 3600.0
 
 TRUTH_HISTORY = 256
 """True depth maps kept for the model's score; it is left out for an estimate of an older frame."""
+
+
+class Truth(NamedTuple):
+    """The true depth (H, W) of a frame, and where it shows obstacles."""
+
+    capture_ns: int
+    depth: NDArray[np.float32]
+    obstacles: NDArray[np.bool_]
 
 
 class DepthStream:
@@ -77,7 +85,7 @@ class DepthStream:
         """Start an episode: nothing of the last one is left. The source's seed derives from ``seed``."""
         self.source.reset(self._seeds.next(seed))
         self.estimate = None
-        self._truths: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=TRUTH_HISTORY)
+        self._truths: deque[Truth] = deque(maxlen=TRUTH_HISTORY)
         self._steps = 0
         self._start_ns = self._time_ns(info)
         return self._extend(observation, info)
@@ -120,7 +128,7 @@ class DepthStream:
         truth = info.get("true_depth")
         if truth is not None:
             truth = np.array(truth, dtype=np.float32)
-            self._truths.append((now_ns, truth))
+            self._truths.append(Truth(now_ns, truth, obstacles(truth, self._max_range_m)))
         image, ranges = np.array(inner[self._image_key]), info.get("ranges")
         self.source.offer(
             Frame(
@@ -189,20 +197,20 @@ class DepthStream:
 
         Those of obstacles are left out where no obstacle is.
         """
-        while self._truths and self._truths[0][0] < estimate.capture_ns:
+        while self._truths and self._truths[0].capture_ns < estimate.capture_ns:
             self._truths.popleft()
-        if truth is None or not self._truths or self._truths[0][0] != estimate.capture_ns:
+        if truth is None or not self._truths or self._truths[0].capture_ns != estimate.capture_ns:
             return {}
         depth = self._bounded(estimate.depth)
         scores: dict[str, float] = {}
-        for prefix, true in (("", self._truths[0][1]), ("streaming_", truth)):
-            whole = score_frame(depth, true, self._max_range_m)
+        for prefix, true in (("", self._truths[0]), ("streaming_", self._truths[-1])):
+            whole = score_frame(depth, true.depth, self._max_range_m)
             if whole is None:
                 return {}
             scores |= {f"{prefix}abs_rel": whole.abs_rel, f"{prefix}delta1": whole.delta1}
-            obstacles = obstacle_error(depth, true, self._max_range_m)
-            if obstacles is not None:
-                scores[f"{prefix}obstacle_abs_rel"] = obstacles
+            error = obstacle_error(depth, true.depth, self._max_range_m, true.obstacles)
+            if error is not None:
+                scores[f"{prefix}obstacle_abs_rel"] = error
         return scores
 
 

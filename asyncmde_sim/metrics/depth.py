@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -99,21 +100,31 @@ def score_frames(
     return [score(e, t) for e, t in pairs]
 
 
-def obstacle_error(estimate: Depth, truth: Depth, max_range_m: float) -> float | None:
+def obstacles(truth: Depth, max_range_m: float) -> NDArray[np.bool_]:
+    """Where (H, W) a true depth map shows obstacles: see ``OBSTACLE_RANGE_M``."""
+    valid = _valid(truth, max_range_m)
+    near = valid & (truth < OBSTACLE_RANGE_M)
+    if not near.any():
+        return near
+    log_depth = np.zeros(truth.shape, np.float32)
+    log_depth[valid] = np.log(truth[valid])
+    side = 2 * round(OBSTACLE_WINDOW * truth.shape[1] / 2) + 1
+    there = _share_within(truth.shape, side) if valid.all() else _box_mean(valid.astype(np.float32), side)
+    stands_out = _box_mean(log_depth, side) > (log_depth + np.float32(math.log(OBSTACLE_RATIO))) * there
+    return near & np.asarray(stands_out)
+
+
+def obstacle_error(
+    estimate: Depth, truth: Depth, max_range_m: float, where: NDArray[np.bool_] | None = None
+) -> float | None:
     """AbsRel of one frame on its obstacles alone: what stands out from its surroundings towards the camera.
 
-    None if it shows none. See ``OBSTACLE_RANGE_M``, and ``score_frames`` for what is valid and raised.
+    None if it shows none. ``where`` is ``obstacles`` of this truth, if that is known. See ``score_frames``
+    for what is valid and raised.
     """
-    pixels, true = _valid_pixels(estimate, truth, max_range_m)
-    valid = (truth > MIN_DEPTH_M) & (truth < max_range_m)
-    log_depth = np.where(valid, np.log(np.maximum(truth, MIN_DEPTH_M)), 0.0)
-    side = 2 * round(OBSTACLE_WINDOW * truth.shape[1] / 2) + 1
-    around, there = (uniform_filter(x, side, mode="constant") for x in (log_depth, valid.astype(np.float64)))
-    stands_out = around - there * log_depth > math.log(OBSTACLE_RATIO) * there
-    obstacle = (stands_out & (truth < OBSTACLE_RANGE_M))[valid]
-    if not obstacle.any():
-        return None
-    return _frame_scores(pixels[obstacle], true[obstacle], max_range_m)[0]
+    where = obstacles(truth, max_range_m) if where is None else where
+    pixels, true = _valid_pixels(estimate, np.where(where, truth, 0), max_range_m)
+    return _frame_scores(pixels, true, max_range_m)[0] if len(true) else None
 
 
 def scale_error(estimate: Depth, truth: Depth, max_range_m: float) -> float | None:
@@ -126,6 +137,21 @@ def scale_error(estimate: Depth, truth: Depth, max_range_m: float) -> float | No
     return float(np.log(np.median(pixels[there] / true[there]))) if there.any() else None
 
 
+def _box_mean(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Mean over a square around each pixel; what lies outside of the image is 0."""
+    return np.asarray(uniform_filter(values, side, mode="constant"))
+
+
+@lru_cache(maxsize=4)
+def _share_within(shape: tuple[int, int], side: int) -> NDArray[np.float32]:
+    """Part of the square around each pixel that lies in the image."""
+    return _box_mean(np.ones(shape, np.float32), side)
+
+
+def _valid(truth: Depth, max_range_m: float) -> NDArray[np.bool_]:
+    return np.asarray((truth > MIN_DEPTH_M) & (truth < max_range_m))
+
+
 def _valid_pixels(estimate: Depth, truth: Depth, max_range_m: float) -> tuple[Depth, Depth]:
     if np.shape(estimate) != np.shape(truth):
         raise ValueError(
@@ -134,8 +160,7 @@ def _valid_pixels(estimate: Depth, truth: Depth, max_range_m: float) -> tuple[De
         )
     if not (math.isfinite(max_range_m) and max_range_m > MIN_DEPTH_M):
         raise ValueError(f"max_range_m is {max_range_m}, but it must be finite and above {MIN_DEPTH_M} m")
-    valid = (truth > MIN_DEPTH_M) & (truth < max_range_m)
-    index = np.flatnonzero(valid)
+    index = np.flatnonzero(_valid(truth, max_range_m))
     pixels = np.ravel(estimate)[index]
     if not (np.isfinite(pixels).all() and (pixels >= 0).all()):
         raise ValueError("an estimate is negative or not finite: mark pixels without depth with 0")
