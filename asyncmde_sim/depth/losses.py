@@ -65,10 +65,7 @@ def log_depth_loss(depth: Tensor, true_depth: Tensor, valid: Tensor, weights: Te
     ``weights`` say how much each pixel counts; None counts all alike.
     """
     log_ratio = depth.clamp(min=MIN_DEPTH_M).log() - true_depth.clamp(min=MIN_DEPTH_M).log()
-    if weights is None:
-        return _masked_mean(log_ratio.abs(), valid).mean()
-    counted = weights * valid
-    return ((log_ratio.abs() * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)).mean()
+    return _masked_mean(log_ratio.abs(), valid if weights is None else weights * valid).mean()
 
 
 def obstacle_weights(true_depth: Tensor, valid: Tensor) -> Tensor:

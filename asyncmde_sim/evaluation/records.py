@@ -27,6 +27,8 @@ SCORES = ("abs_rel", "delta1", "streaming_abs_rel", "streaming_delta1")
 OBSTACLE_SCORES = ("obstacle_abs_rel", "streaming_obstacle_abs_rel")
 """AbsRel on obstacles alone; null also while none is in view."""
 
+ALL_SCORES = (*SCORES, *OBSTACLE_SCORES)
+
 AGES = ("depth_age_s", "content_age_s", "refresh_age_s")
 """Since the frames behind depth and memory were captured, and since the refresh landed."""
 
@@ -51,7 +53,7 @@ STEP_SCHEMA = pa.schema(
         ("has_depth", pa.bool_()),
         *((age, pa.float64()) for age in AGES),
         ("trust", pa.float64()),
-        *((score, pa.float64()) for score in (*SCORES, *OBSTACLE_SCORES)),
+        *((score, pa.float64()) for score in ALL_SCORES),
         *((count, pa.int64()) for count in COUNTS),
     ]
 )
@@ -73,7 +75,7 @@ METRICS = (
     "duration_s",
 )
 
-MEANS = (*SCORES, *OBSTACLE_SCORES, *AGES)
+MEANS = (*ALL_SCORES, *AGES)
 
 EPISODE_SCHEMA = pa.schema(
     [
@@ -126,7 +128,7 @@ def step_row(
         "has_depth": has_depth,
         **{age: float(observation[age[:-2]][0]) if has_depth else None for age in AGES},
         "trust": float(observation["trust"][0]) if "trust_map" in info else None,
-        **{score: _number(scores.get(score)) for score in (*SCORES, *OBSTACLE_SCORES)},
+        **{score: _number(scores.get(score)) for score in ALL_SCORES},
         **{count: int(info[count]) for count in COUNTS},
     }
 
@@ -191,7 +193,7 @@ def summarise(episodes: pa.Table, steps: pa.Table, steps_per_s: float | None) ->
         "min_clearance_m": mean(episodes, "min_clearance"),
         "min_time_to_collision_s": mean(episodes, "min_time_to_collision"),
         "time_under_1s_ttc_s": mean(episodes, "time_under_1s_ttc"),
-        **{score: mean(steps, score) for score in (*SCORES, *OBSTACLE_SCORES)},
+        **{score: mean(steps, score) for score in ALL_SCORES},
         "has_depth_rate": mean(steps, "has_depth"),
         **{f"{age[:-2]}_ms": milliseconds(age) for age in AGES},
         **{name: sum(episodes[name].to_pylist()) for name in ("frames_seen", *COUNTS)},
