@@ -17,7 +17,7 @@ from asyncmde_sim.depth.losses import memory_loss
 from asyncmde_sim.depth.slow_path import ConvSlowPath
 from asyncmde_sim.training.checkpoint import Checkpoint
 from asyncmde_sim.training.data import Batch, ClipPool
-from asyncmde_sim.training.fast import DECODED_FRAMES, draw_frames, run_clip
+from asyncmde_sim.training.fast import DECODED_FRAMES, draw_frames, fill_memory, run_clip
 from asyncmde_sim.training.loop import Schedule, mixed_precision, optimise, to_device
 from asyncmde_sim.training.slow import depth_loss
 
@@ -37,7 +37,8 @@ def joint_loss(
     """Sum of the depth losses: slow path, fast path with memory and without, control; and L_mem.
 
     Args:
-        slow: Sees the clips' first frames, whose features are the memory, and all ``views``.
+        slow: Sees the clips' first frames, whose features are the memory, and all ``views``; only the former
+            where it is frozen.
         fast: Sees the clips with their memory and, without, as many of the views as frames of those scored.
         control: Sees the same frames one by one.
         clips: B clips.
@@ -49,20 +50,29 @@ def joint_loss(
     few = views.part(DECODED_FRAMES * len(clips.images))
     frames = clips.frames(scored)
     size = (clips.images.shape[-2], clips.images.shape[-1])
+    memory, slow_loss = _slow_path(slow, clips, views)
     with mixed_precision(clips.images.device):
-        filled = slow.features(torch.cat((clips.images[:, 0], views.images[:, 0])))
-        memory = [level[: len(clips.images)] for level in filled]
         levels = fast.encoder(few.images[:, 0])
         alone = fast.decoder(fast.smu.project(levels), size)
         controlled = control(torch.cat((frames.images.flatten(0, 1), few.images[:, 0])))
-        slow_depth = slow.decoder(filled, size)
     depth, trust, _ = run_clip(fast, memory, clips, first, scored, turning)
     count = len(depth)
-    loss = depth_loss(slow_depth[len(clips.images) :], views)
-    loss = loss + depth_loss(slow_depth[: len(clips.images)], clips.frames([0]))
-    loss = loss + depth_loss(depth, frames) + depth_loss(alone, few)
+    loss = slow_loss + depth_loss(depth, frames) + depth_loss(alone, few)
     loss = loss + depth_loss(controlled[:count], frames) + depth_loss(controlled[count:], few)
     return loss + MEMORY_LOSS_WEIGHT * memory_loss(trust)
+
+
+def _slow_path(slow: ConvSlowPath, clips: Batch, views: Batch) -> tuple[list[Tensor], Tensor]:
+    """The memory of each clip's frame 0, and the slow path's own loss there and on the views: 0 if frozen."""
+    count = len(clips.images)
+    if not any(p.requires_grad for p in slow.parameters()):
+        return fill_memory(slow, clips), clips.images.new_zeros(())
+    images = torch.cat((clips.images[:, 0], views.images[:, 0]))
+    with mixed_precision(images.device):
+        filled = slow.features(images)
+        depth = slow.decoder(filled, (images.shape[-2], images.shape[-1]))
+    loss = depth_loss(depth[count:], views) + depth_loss(depth[:count], clips.frames([0]))
+    return [level[:count] for level in filled], loss
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,8 @@ class JointSchedule(Schedule):
     Args:
         frozen_norm: Batch norm keeps the statistics of the weights that training goes on from: those of a
             few clips are too noisy to replace them.
-        slow_share: Part of the learning rate that the slow path gets: trained on, it bears less.
+        slow_share: Part of the learning rate that the slow path gets: trained on, it bears less. With 0 it
+            stays as it is, and each batch costs a fraction.
     """
 
     frozen_norm: bool = False
@@ -80,8 +91,8 @@ class JointSchedule(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.slow_share <= 1:
-            raise ValueError(f"slow_share is {self.slow_share}, but it must lie above 0 and up to 1")
+        if not 0 <= self.slow_share <= 1:
+            raise ValueError(f"slow_share is {self.slow_share}, but it must lie within 0 and 1")
 
 
 def train_jointly(
@@ -94,7 +105,7 @@ def train_jointly(
     seed: int,
     checkpoint: Checkpoint,
 ) -> None:
-    """Train all parameters of the three networks on the device of ``clips``."""
+    """Train all parameters of the three networks on the device of ``clips``; see ``slow_share``."""
     networks = (slow, fast, control)
     for network in networks:
         to_device(network, clips.device).requires_grad_(True).train()
@@ -108,6 +119,8 @@ def train_jointly(
     def loss_of(batches: tuple[Batch, Batch], rng: torch.Generator) -> Tensor:
         return joint_loss(*networks, *batches, rng)
 
+    if schedule.slow_share == 0:
+        slow.requires_grad_(False).eval()
     parameters = [p for network in (fast, control) for p in network.parameters()]
     optimise(
         "joint",

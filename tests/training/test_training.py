@@ -225,9 +225,9 @@ def test_what_is_trained_with_caution_moves_by_its_share_of_the_way(folder: Path
     assert (1 - cautious.item()) == pytest.approx((1 - bold.item()) / 4, rel=1e-2)
 
 
-@pytest.mark.parametrize("share", [0.0, 1.5, float("nan")])
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_a_share_of_the_learning_rate_is_a_share(share: float) -> None:
-    with pytest.raises(ValueError, match=r"slow_share is .* above 0 and up to 1"):
+    with pytest.raises(ValueError, match=r"slow_share is .* within 0 and 1"):
         joint.JointSchedule(1, 1, 1e-3, slow_share=share)
 
 
@@ -383,6 +383,21 @@ def test_all_three_networks_are_trained_jointly_and_the_memory_reaches_the_slow_
         depth, _, _ = fast.run_clip(path, memory, batch, 0, [2], turning)
         gradients = torch.autograd.grad(depth.sum(), memory)
         assert all(gradient.abs().sum() > 0 for gradient in gradients)
+
+
+def test_joint_training_without_a_share_for_the_slow_path_leaves_it_alone(folder: Path) -> None:
+    torch.manual_seed(0)
+    networks = ConvSlowPath(), FastPath(), FastPathWithoutMemory()
+    clips, views = ClipPool(folder / "clips"), ClipPool(folder / "views")
+    before = [{k: v.clone() for k, v in network.state_dict().items()} for network in networks]
+    joint.train_jointly(
+        *networks, clips, views, joint.JointSchedule(1, 1, 1e-3, slow_share=0), 0, Checkpoint({})
+    )
+    kept = [
+        all(torch.equal(v, old[k]) for k, v in network.state_dict().items())
+        for network, old in zip(networks, before, strict=True)
+    ]
+    assert kept == [True, False, False]
 
 
 def test_scored_frames_follow_the_first_and_cover_the_clip() -> None:
