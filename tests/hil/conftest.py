@@ -16,18 +16,18 @@ from asyncmde_sim.hil.server import DeviceServer, ServerConfig
 from asyncmde_sim.runtime import Frame, parse_refresh
 from asyncmde_sim.runtime.wall_clock import WallClock
 
-PATIENCE_S = 20
+PATIENCE_S = 30
 
 
 @pytest.fixture
 def until():
     """Wait for a condition."""
 
-    def wait(condition, patience_s=PATIENCE_S):
+    def wait(condition, patience_s=PATIENCE_S, interval_s=0.002):
         end = time.monotonic() + patience_s
         while not condition():
             assert time.monotonic() < end, "nothing happened"
-            time.sleep(0.002)
+            time.sleep(interval_s)
 
     return wait
 
@@ -135,3 +135,79 @@ def frame():
         return Frame(np.full((2, 2, 3), number % 256, np.uint8), number * 10**6 if at_ns is None else at_ns)
 
     return make
+
+
+@pytest.fixture
+def big_frame():
+    """Frame number n of ``big_engines``: 256 x 192 px, all of the value that the fakes read as its number."""
+
+    def make(number):
+        return Frame(np.full((192, 256, 3), number % 256, np.uint8), number * 10**6)
+
+    return make
+
+
+@pytest.fixture
+def big_engines(make_engines):
+    """``make_engines`` whose depth has the size of the image."""
+
+    class BigFast:
+        def __init__(self, fast):
+            self._fast = fast
+            self.refreshed = fast.refreshed
+
+        def run(self, image, state):
+            depth, state, trust = self._fast.run(image, state)
+            return np.full(image.shape[:2], depth[0, 0], np.float32), state, trust
+
+    class BigEngines:
+        def __init__(self, **options):
+            engines = make_engines(**options)
+            self.slow, self.fast = engines.slow, BigFast(engines.fast)
+
+    return BigEngines
+
+
+@pytest.fixture
+def pump(until, big_frame):
+    """Offer a source frames until it is enough; gives the last one's number."""
+
+    def offer(source, enough, start=0, interval_s=0.01):
+        number = start
+
+        def offered_enough():
+            nonlocal number
+            if enough():
+                return True
+            number += 1
+            source.offer(big_frame(number))
+            return False
+
+        until(offered_enough, interval_s=interval_s)
+        return number
+
+    return offer
+
+
+@pytest.fixture
+def deliver(pump):
+    """Offer a source frames until so many more estimates have come; see ``pump``."""
+
+    def offer(source, count, start=0, interval_s=0.01):
+        wanted = source.totals.delivered + count
+        return pump(source, lambda: source.totals.delivered >= wanted, start, interval_s)
+
+    return offer
+
+
+@pytest.fixture
+def settled():
+    """A source's accounts at its end, which add up by their own check."""
+
+    def end(source):
+        source.close()
+        totals = source.totals
+        assert totals.open == 0
+        return totals
+
+    return end
