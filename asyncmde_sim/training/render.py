@@ -173,7 +173,7 @@ def render_or_say(job: RenderJob) -> str:
 def rendering(jobs: Iterable[Sequence[RenderJob]], workers: int) -> Iterator[None]:
     """Render groups of jobs with ``workers`` processes for as long as the context lasts.
 
-    A group goes to one process. A scene that cannot be rendered is named and left out.
+    A group goes to one process. A shard that cannot be rendered is named and left out.
     """
     with _pool(workers) as pool:
         for group in jobs:
@@ -187,4 +187,5 @@ def _pool(workers: int) -> Pool:
 
 def _render_group(jobs: Sequence[RenderJob]) -> None:
     for job in jobs:
-        render_shard(job)
+        if (said := render_or_say(job)) != job.name:
+            print(said, flush=True)

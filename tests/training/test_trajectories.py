@@ -98,14 +98,25 @@ def test_close_clips_start_within_a_metre_of_something_and_the_usual_ones_do_not
         assert ((ahead < CLOSE_M) == (motion == "close")).all()
 
 
-def test_a_shard_that_cannot_be_rendered_is_named_and_left_out(tmp_path, monkeypatch):
-    (job,) = render_jobs("val", 1, 1, 2, 0, tmp_path, ["IndoorStatic"], CAMERA, "close")
+def test_a_shard_that_cannot_be_rendered_is_named_and_the_rest_of_its_scene_is_rendered(
+    tmp_path, monkeypatch, capsys
+):
+    close, usual = (
+        render_jobs("val", 1, 1, 2, 0, tmp_path, ["IndoorStatic"], CAMERA, motion)[0]
+        for motion in ("close", "velocity")
+    )
+    rendered = []
 
-    def no_room(*_):
-        raise ValueError("flat-val-0000: no clear camera motion")
+    def no_room_close(job):
+        if job.motion == "close":
+            raise ValueError("flat-val-0000: no clear camera motion")
+        rendered.append(job)
+        return job.name
 
-    monkeypatch.setattr(render, "render_shard", no_room)
-    assert render.render_or_say(job) == f"{job.name} left out: flat-val-0000: no clear camera motion"
+    monkeypatch.setattr(render, "render_shard", no_room_close)
+    render._render_group([close, usual])
+    assert capsys.readouterr().out == f"{close.name} left out: flat-val-0000: no clear camera motion\n"
+    assert rendered == [usual]
 
 
 def test_low_clips_start_before_something_that_the_optical_axis_passes_over(tmp_path):
