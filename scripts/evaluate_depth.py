@@ -117,15 +117,21 @@ class EvaluateDepth:
             check_plot(self.plot)
 
     def run(self) -> None:
-        """Score everything, print the tables, and write the figures."""
+        """Score everything, print the tables, and write the figures: of what was scored, if interrupted."""
         if self.align:
             self._run_alignments()
             return
         self._engines(self._camera.pinhole)
         figures: dict[str, dict] = {}
-        with tempfile.TemporaryDirectory() as temporary:
-            for group, sequences in self._groups(Path(temporary)):
-                figures[group] = summarise(self._scored(group, list(sequences)))
+        try:
+            with tempfile.TemporaryDirectory() as temporary:
+                for group, sequences in self._groups(Path(temporary)):
+                    figures[group] = summarise(self._scored(group, list(sequences)))
+        finally:
+            if figures:
+                self._give(figures)
+
+    def _give(self, figures: dict[str, dict]) -> None:
         print_tables(figures)
         if self.plot:
             plot_lags(figures, self.plot)
@@ -156,21 +162,26 @@ class EvaluateDepth:
     def _run_alignments(self) -> None:
         weights = self.weights or RELATIVE_STAND_IN
         _ = load_engines(weights, None, self.engine).relative
-        figures = {}
-        with tempfile.TemporaryDirectory() as temporary:
-            for group, sequences in self._groups(Path(temporary)):
-                whole = list(sequences)
-                camera = whole[0].camera
-                focal = camera.fx / camera.width
-                metric = load_engines(None, focal, self.engine).slow if weights == RELATIVE_STAND_IN else None
-                relative = load_engines(weights, focal, self.engine).relative
-                shown = track(whole, group, console=Console(stderr=True))
-                found = score_alignments(shown, self.align, relative, metric, self.max_range_m)
-                figures[group] = summarise_alignments(found)
-        print_alignments(figures)
-        if self.json_file:
-            split = None if self.recordings else self.split
-            write_json({"weights": weights, "split": split, "groups": figures}, self.json_file)
+        figures: dict[str, dict] = {}
+        try:
+            with tempfile.TemporaryDirectory() as temporary:
+                for group, sequences in self._groups(Path(temporary)):
+                    figures[group] = self._alignments(weights, group, list(sequences))
+        finally:
+            if figures:
+                print_alignments(figures)
+                if self.json_file:
+                    split = None if self.recordings else self.split
+                    write_json({"weights": weights, "split": split, "groups": figures}, self.json_file)
+
+    def _alignments(self, weights: str, group: str, sequences: Sequence[DepthSequence]) -> dict:
+        """Scores of each alignment of sequences that one camera took."""
+        camera = sequences[0].camera
+        focal = camera.fx / camera.width
+        metric = load_engines(None, focal, self.engine).slow if weights == RELATIVE_STAND_IN else None
+        relative = load_engines(weights, focal, self.engine).relative
+        shown = track(sequences, group, console=Console(stderr=True))
+        return summarise_alignments(score_alignments(shown, self.align, relative, metric, self.max_range_m))
 
     @property
     def _camera(self) -> Camera:

@@ -31,7 +31,7 @@ from asyncmde_sim.envs.registration import check_environment
 from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.config import charged_device
 from asyncmde_sim.evaluation.records import write_json
-from asyncmde_sim.evaluation.streaming import Setup, score_trajectory, summarise
+from asyncmde_sim.evaluation.streaming import Setup, StreamScores, score_trajectory, summarise
 from asyncmde_sim.recordings.frames import check_motion
 from asyncmde_sim.runtime import make_source
 from asyncmde_sim.runtime.registry import is_remote
@@ -92,8 +92,16 @@ class EvaluateStreaming:
             close_source(source)
 
     def run(self) -> None:
-        """Score everything and print the table."""
+        """Score everything and print the table: of what was scored, if interrupted."""
         setups = self._setups()
+        rows: list[list[StreamScores]] = []
+        try:
+            self._score(setups, rows)
+        finally:
+            if rows:
+                self._give(setups, rows)
+
+    def _score(self, setups: list[Setup], rows: list[list[StreamScores]]) -> None:
         with ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool:
             options = {"split": self.split, "scene": self.scene, "backend": self.backend}
             jobs = [
@@ -109,13 +117,15 @@ class EvaluateStreaming:
                 )
                 for seed in range(self.seed, self.seed + self.trajectories)
             ]
-            shown = track(jobs, "trajectories", console=Console(stderr=True))
-            rows = [job.result() for job in shown]
+            for job in track(jobs, "trajectories", console=Console(stderr=True)):
+                rows.append(job.result())
+
+    def _give(self, setups: list[Setup], rows: list[list[StreamScores]]) -> None:
         labels = [setup.label for setup in setups]
         scores = {label: [row[i] for row in rows] for i, label in enumerate(labels)}
         summary = summarise(scores, labels[0])
         device = " and ".join(dict.fromkeys(setup.device for setup in setups))
-        print_table(summary, f"{self.env} on {device}: {self.trajectories} trajectories")
+        print_table(summary, f"{self.env} on {device}: {len(rows)} trajectories")
         if self.json_file:
             write_json({"env": self.env, "device": device, "sources": summary}, self.json_file)
 

@@ -121,6 +121,18 @@ def test_a_recording_is_scored_with_the_shipped_weights(script, env, tmp_path):
         assert np.asarray(picture.convert("RGB")).std() > 10
 
 
+def test_what_was_scored_before_a_recording_fails_is_given(script, env, tmp_path):
+    for name in ("turn", "spoiled"):
+        write_recording(tmp_path / name, CAMERA.pinhole, frames_along(env, "smooth", 0, 2))
+    for image in (tmp_path / "spoiled" / "rgb").iterdir():
+        image.write_bytes(b"nothing")
+    figures = tmp_path / "figures.json"
+    options = ["--recordings", str(tmp_path / "turn"), str(tmp_path / "spoiled"), "--interval", "2"]
+    done = script("evaluate_depth.py", *options, "--json-file", str(figures))
+    assert done.returncode == 2 and "spoiled" in done.stderr and "Traceback" not in done.stderr
+    assert list(json.loads(figures.read_text())["groups"]) == ["turn"] and "turn" in done.stdout
+
+
 def test_a_plot_that_cannot_be_written_is_refused_at_once(script, tmp_path):
     for plot, message in (("lags.gif", "must end in one of .png"), ("nowhere/lags.png", "nowhere")):
         done = script("evaluate_depth.py", "--plot", str(tmp_path / plot))
