@@ -29,11 +29,13 @@ from asyncmde_sim.evaluation.command_line import errors_through, exit_code
 from asyncmde_sim.evaluation.records import write_json
 
 try:
-    from asyncmde_sim.hil.check import as_dict, conformance, soak, time_way
+    from asyncmde_sim.hil.conformance import conformance
     from asyncmde_sim.hil.link import Address
     from asyncmde_sim.hil.realtime import Options
     from asyncmde_sim.hil.remote import parse_url
     from asyncmde_sim.hil.server import ServerConfig, serve
+    from asyncmde_sim.hil.soak import soak
+    from asyncmde_sim.hil.way_times import time_way
 except ModuleNotFoundError as error:
     if (error.name or "").split(".")[0] not in ("grpc", "grpc_health", "google"):
         raise
@@ -168,7 +170,7 @@ class Check:
         print(f"  memory  {grown:+.1f} MB since a quarter of the time; handles {handles}")
         if report.energy_per_frame_j is not None:
             print(f"  energy  {report.energy_per_frame_j:.3f} J a delivered frame")
-        return as_dict(report)
+        return report.as_dict()
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {

@@ -109,6 +109,20 @@ class Listener(Protocol):
         ...
 
 
+class NoListener:
+    """Takes no note of anything."""
+
+    def connected(self, welcome: pb.Welcome) -> None: ...
+
+    def answered(self, answer: pb.Answer) -> None: ...
+
+    def told(self, telemetry: pb.Telemetry) -> None: ...
+
+    def accounted(self, accounts: pb.Accounts) -> None: ...
+
+    def disconnected(self, reason: str) -> None: ...
+
+
 class Link:
     """Keeps a session with a device, in two threads of its own.
 
