@@ -34,7 +34,10 @@ FAILED = (
     "The other cells went on. Episodes from before a failure are kept and counted; scripts/evaluate.py "
     "--retry-failed runs the rest."
 )
-INTERVALS = "Rates have 95 % Wilson intervals; differences are paired by seed, with 95 % bootstrap intervals."
+INTERVALS = (
+    "Rates have 95 % Wilson intervals; differences are paired by seed, with 95 % bootstrap intervals. One "
+    "without width says that all of these episodes agree, not that others would: see how many they are."
+)
 
 
 def about(results: Results) -> str:
