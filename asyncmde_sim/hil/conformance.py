@@ -12,13 +12,11 @@ from asyncmde_sim.hil import PROTOCOL, SESSION
 from asyncmde_sim.hil import device_pb2 as pb
 from asyncmde_sim.hil.link import Address, DeviceError, Link, NoListener
 from asyncmde_sim.hil.lockstep import LockstepSource
-from asyncmde_sim.hil.noise import noise_images
 from asyncmde_sim.hil.realtime import Options
+from asyncmde_sim.hil.trial import ANSWER_S, noise_images
 from asyncmde_sim.runtime.latency import load_profile
 from asyncmde_sim.runtime.refresh import FreeRunning
 from asyncmde_sim.runtime.types import Frame
-
-ANSWER_S = 30.0
 
 
 @dataclass(frozen=True)

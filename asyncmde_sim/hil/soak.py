@@ -13,8 +13,8 @@ import numpy as np
 
 from asyncmde_sim.hil.accounts import Totals
 from asyncmde_sim.hil.link import Address
-from asyncmde_sim.hil.noise import noise_images
 from asyncmde_sim.hil.realtime import Options, RealTimeSource
+from asyncmde_sim.hil.trial import noise_images
 from asyncmde_sim.runtime.types import Frame
 from asyncmde_sim.runtime.wall_clock import PacedSource, WallClock
 

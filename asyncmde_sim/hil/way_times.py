@@ -11,10 +11,8 @@ import numpy as np
 from asyncmde_sim.hil import device_pb2 as pb
 from asyncmde_sim.hil.link import Address, DeviceError, Link, NoListener
 from asyncmde_sim.hil.messages import decode_depth, encode_image
-from asyncmde_sim.hil.noise import noise_images
 from asyncmde_sim.hil.realtime import Options
-
-ANSWER_S = 30.0
+from asyncmde_sim.hil.trial import ANSWER_S, noise_images
 
 
 @dataclass(frozen=True)

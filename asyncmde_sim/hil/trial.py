@@ -1,9 +1,12 @@
-"""Images to try a device with."""
+"""What trying a device takes: images, and patience."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+ANSWER_S = 30.0
+"""A device that has not answered after this time does not."""
 
 
 def noise_images(size: tuple[int, int], count: int = 8) -> list[NDArray[np.uint8]]:
