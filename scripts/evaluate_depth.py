@@ -31,7 +31,6 @@ from asyncmde_sim.evaluation.command_line import run_command
 from asyncmde_sim.evaluation.depth_accuracy import (
     SOURCES,
     DepthSequence,
-    SequenceScores,
     clip_sequences,
     recorded_sequence,
     score_sequence_by_lag,
@@ -119,22 +118,21 @@ class EvaluateDepth:
     def run(self) -> None:
         """Score everything, print the tables, and write the figures: of what was scored, if interrupted."""
         if self.align:
-            self._run_alignments()
-            return
-        self._engines(self._camera.pinhole)
+            _ = load_engines(self._relative_weights, None, self.engine).relative
+        else:
+            self._engines(self._camera.pinhole)
+        score, give = (self._aligned, self._give_aligned) if self.align else (self._by_lag, self._give_by_lag)
         figures: dict[str, dict] = {}
         try:
             with tempfile.TemporaryDirectory() as temporary:
                 for group, sequences in self._groups(Path(temporary)):
-                    figures[group] = summarise(self._scored(group, list(sequences)))
+                    figures[group] = score(group, list(sequences))
         finally:
             if figures:
-                self._give(figures)
+                give(figures)
 
-    def _give(self, figures: dict[str, dict]) -> None:
+    def _give_by_lag(self, figures: dict[str, dict]) -> None:
         print_tables(figures)
-        if self.plot:
-            plot_lags(figures, self.plot)
         if self.json_file:
             report = {
                 "recovery": mean_recovery(figures, "async"),
@@ -145,6 +143,8 @@ class EvaluateDepth:
                 "groups": figures,
             }
             write_json(report, self.json_file)
+        if self.plot:
+            plot_lags(figures, self.plot)
 
     def _check_align(self) -> None:
         for name in self.align:
@@ -159,24 +159,19 @@ class EvaluateDepth:
                 "ablation and plot show the accuracy by lag, which --align does not score: leave them out"
             )
 
-    def _run_alignments(self) -> None:
-        weights = self.weights or RELATIVE_STAND_IN
-        _ = load_engines(weights, None, self.engine).relative
-        figures: dict[str, dict] = {}
-        try:
-            with tempfile.TemporaryDirectory() as temporary:
-                for group, sequences in self._groups(Path(temporary)):
-                    figures[group] = self._alignments(weights, group, list(sequences))
-        finally:
-            if figures:
-                print_alignments(figures)
-                if self.json_file:
-                    split = None if self.recordings else self.split
-                    write_json({"weights": weights, "split": split, "groups": figures}, self.json_file)
+    @property
+    def _relative_weights(self) -> str:
+        return self.weights or RELATIVE_STAND_IN
 
-    def _alignments(self, weights: str, group: str, sequences: Sequence[DepthSequence]) -> dict:
-        """Scores of each alignment of sequences that one camera took."""
-        camera = sequences[0].camera
+    def _give_aligned(self, figures: dict[str, dict]) -> None:
+        print_alignments(figures)
+        if self.json_file:
+            split = None if self.recordings else self.split
+            write_json({"weights": self._relative_weights, "split": split, "groups": figures}, self.json_file)
+
+    def _aligned(self, group: str, sequences: Sequence[DepthSequence]) -> dict:
+        """Figures of each alignment of sequences that one camera took."""
+        weights, camera = self._relative_weights, sequences[0].camera
         focal = camera.fx / camera.width
         metric = load_engines(None, focal, self.engine).slow if weights == RELATIVE_STAND_IN else None
         relative = load_engines(weights, focal, self.engine).relative
@@ -192,17 +187,17 @@ class EvaluateDepth:
         _ = engines.slow, engines.fast, engines.single
         return engines
 
-    def _scored(self, group: str, sequences: Sequence[DepthSequence]) -> list[SequenceScores]:
-        """Scores of sequences that one camera took."""
+    def _by_lag(self, group: str, sequences: Sequence[DepthSequence]) -> dict:
+        """Figures by lag of sequences that one camera took."""
         engines = self._engines(sequences[0].camera)
         asynchronous = asynchronous_sources(engines)
         if self.ablation:
             assert isinstance(engines, TorchEngines)
             asynchronous |= ablations(engines)
-        return [
-            score_sequence_by_lag(s, engines, self.interval, self.max_range_m, asynchronous)
-            for s in track(sequences, group, console=Console(stderr=True))
-        ]
+        shown = track(sequences, group, console=Console(stderr=True))
+        return summarise(
+            [score_sequence_by_lag(s, engines, self.interval, self.max_range_m, asynchronous) for s in shown]
+        )
 
     def _groups(self, temporary: Path) -> Iterator[tuple[str, Iterator[DepthSequence]]]:
         if self.recordings:
