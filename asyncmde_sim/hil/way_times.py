@@ -42,16 +42,12 @@ class _Recorded(NoListener):
 
     def __init__(self) -> None:
         self.answers: queue.Queue[tuple[float, pb.Answer] | str] = queue.Queue()
-        self.telemetry: list[pb.Telemetry] = []
 
     def answered(self, answer: pb.Answer) -> None:
         if answer.HasField("depth"):
             decode_depth(answer.depth)
             decode_depth(answer.trust)
         self.answers.put((time.perf_counter(), answer))
-
-    def told(self, telemetry: pb.Telemetry) -> None:
-        self.telemetry.append(telemetry)
 
     def disconnected(self, reason: str) -> None:
         self.answers.put(reason)
