@@ -182,6 +182,7 @@ class FlightAvoidAgent:
             clear = np.minimum(
                 self._clearance(flown, tree), self._moving_clearance(flown - position, ghosts, age_s)
             )
+            clear = np.minimum(clear, flown[..., 2] - course.floor_m)
             clear -= radius
             worst = clear.min(0)
             score = wish[batch] - CLOSE_COST * np.maximum(0.0, 1 - worst / CLOSE_M)
@@ -205,7 +206,7 @@ class FlightAvoidAgent:
         if self._map is None:
             self._map = CourseMap(position, goal)
         if self._plans % 3 == 0 and self._memory.newest is not None:
-            self._map.add(self._memory.newest)
+            self._map.add(self._memory.newest, self._memory.spread)
         if self._plans % ROUTE_INTERVAL == 0:
             self._map.refresh()
         self._plans += 1

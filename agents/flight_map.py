@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 CELL_M = 0.35
 AROUND_M = np.array([3.0, 5.0, 3.5])
 """The map reaches this far beyond start and goal."""
-HIT, PASS, MOST = 1.0, 0.25, 4.0
+HIT, PASS, MOST = 1.0, 1.0, 4.0
 """Evidence that a cell is occupied: gained by a point in it, lost by seeing through its middle; its most."""
 BLOCKED_PACE = 0.02
 """Speed through an occupied cell, of full speed: nothing has no way, but a wall is worth a long detour."""
@@ -23,14 +23,23 @@ BESIDE_PACE = 0.4
 CLIMB_COST = 1.5
 """A metre up or down counts as this many: a camera that looks ahead does not see a steep way."""
 VIEW_M = 6.0
-"""Cells beyond this are not marked: a view sees them too coarsely."""
+"""Cells beyond this are not marked as passed: a view sees them too coarsely."""
+SPREAD_CELLS = 1.0
+"""Points whose depth is off by more cells than this, as views differ, are too far to mark any."""
 ROOM_M, ROOM_BELOW_M = 1.0, 0.3
 """Start and goal have this much room around them and above, and below, seen or not."""
 BEARINGS = np.radians(np.arange(0, 360, 2))
+HEIGHT_M = 10.0
+"""The floor is looked for this far below the start."""
+FLOOR_SHARE, FLOOR_BIN_M = 0.02, 0.05
+"""Of all near points ever seen, so many lie below the floor, by their error; heights are counted in bins."""
 
 
 class Extent:
     """How far the seen world reaches: in every horizontal direction, down and up.
+
+    The floor is not the lowest point: a floor that is estimated too far looks deeper than it is. It is where
+    ``FLOOR_SHARE`` of the points lie below, but under everything that the robot has flown through.
 
     Args:
         places: Places (N, 3) that it certainly holds, with some room around them.
@@ -39,21 +48,33 @@ class Extent:
     def __init__(self, places: Array) -> None:
         self._across = np.stack([np.cos(BEARINGS), np.sin(BEARINGS)])
         self._reach = (places[:, :2] @ self._across).max(0) + ROOM_M
-        self._floor_m = float(places[:, 2].min()) - ROOM_BELOW_M
+        self._lowest_m = float(places[:, 2].min()) - ROOM_BELOW_M
         self._top_m = float(places[:, 2].max()) + ROOM_M
+        self._heights = np.zeros(round(2 * HEIGHT_M / FLOOR_BIN_M))
+        self._zero_m = float(places[0, 2]) - HEIGHT_M
 
-    def add(self, points: Array) -> None:
-        """Reach as far as ``points`` (N, 3)."""
+    @property
+    def floor_m(self) -> float:
+        """Height of the floor, as far as it has been seen."""
+        count = np.cumsum(self._heights)
+        floor_m = self._zero_m + FLOOR_BIN_M * int(np.searchsorted(count, FLOOR_SHARE * count[-1], "right"))
+        return min(floor_m, self._lowest_m)
+
+    def add(self, points: Array, near: Array, position: Array) -> None:
+        """Reach as far as ``points`` (N, 3); near ones (M, 3) show the floor; ``position`` is the robot."""
+        self._lowest_m = min(self._lowest_m, float(position[2]) - ROOM_BELOW_M)
+        if len(near):
+            bins = ((near[:, 2] - self._zero_m) / FLOOR_BIN_M).astype(int)
+            np.add.at(self._heights, np.clip(bins, 0, len(self._heights) - 1), 1)
         if len(points):
             self._reach = np.maximum(self._reach, (points[:, :2] @ self._across).max(0))
-            self._floor_m = min(self._floor_m, float(points[:, 2].min()))
             self._top_m = max(self._top_m, float(points[:, 2].max()))
 
     def holds(self, grid: Array) -> NDArray[np.bool_]:
         """Which of the points (X, Y, Z, 3) of an upright grid lie within it, (X, Y, Z)."""
         across = (grid[:, :, 0, :2] @ self._across <= self._reach).all(-1)
         height = grid[0, 0, :, 2]
-        return across[..., None] & ((height >= self._floor_m) & (height <= self._top_m))
+        return across[..., None] & ((height >= self.floor_m) & (height <= self._top_m))
 
 
 class CourseMap:
@@ -78,8 +99,11 @@ class CourseMap:
         self._extent = Extent(np.array([start, goal]))
         self.refresh()
 
-    def add(self, view: View) -> None:
-        """Count cells with a view's points as hit, those that it sees through as passed and seen."""
+    def add(self, view: View, spread: float = 0.0) -> None:
+        """Count cells with a view's near points as hit, those that it sees through as passed and seen.
+
+        Near is where a depth that is off by ``spread``, in proportion to depth, still falls into its cell.
+        """
         eye = np.array([view.state.position - VIEW_M, view.state.position + VIEW_M])
         low, high = np.clip(self._index(eye), 0, self._shape)
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
@@ -89,14 +113,21 @@ class CourseMap:
         if ((here >= 0) & (here < self._shape)).all():
             self._seen[tuple(here)] = True
         self._seen[box] |= z + CELL_M / 2 < measured
-        cells = np.unique(self._index(view.points), axis=0)
+        error_m = spread * np.linalg.norm(view.points - view.state.position, axis=1)
+        near = view.points[error_m < SPREAD_CELLS * CELL_M]
+        cells = np.unique(self._index(near), axis=0)
         cells = cells[((cells >= 0) & (cells < self._shape)).all(axis=1)]
         hit = np.zeros(self._shape, dtype=bool)
         hit[tuple(cells.T)] = True
         passed = (z + CELL_M < measured) & (self._evidence[box] > 0) & ~hit[box]
         self._evidence[box] -= PASS * passed
         self._evidence[hit] = np.minimum(self._evidence[hit] + HIT, MOST)
-        self._extent.add(np.concatenate([view.points, view.beyond]))
+        self._extent.add(np.concatenate([view.points, view.beyond]), near, view.state.position)
+
+    @property
+    def floor_m(self) -> float:
+        """Height of the floor in the odometry frame, as far as it has been seen."""
+        return self._extent.floor_m
 
     def refresh(self) -> None:
         """Recompute the travel times; what has not been seen counts as free."""

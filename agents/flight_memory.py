@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,9 @@ NEAR_M = 0.05
 MOTION_SPAN_S = 0.12
 """Motion is seen between a view and one about this much older."""
 MOTION_GAP_M = 0.3
-"""What stands this far in front of the surface seen before has moved there."""
+"""What stands this far in front of the surface seen before has moved there ..."""
+MOTION_SPREADS = 4.0
+"""... if that is also so many times what two views' depths typically differ by, in proportion to depth."""
 MOTION_GROUP_M = 0.6
 """Moving points this close to each other share their velocity."""
 MOTION_KEEP_S = 1.0
@@ -135,6 +138,17 @@ class View:
         return z < measured
 
 
+class Motion(NamedTuple):
+    """What moved between two views: points (N, 3) in the odometry frame and their velocities (N, 3), m/s.
+
+    ``spread`` is how far the views' depths of the same points are apart, in proportion to depth: their error.
+    """
+
+    points: Array
+    velocity: Array
+    spread: float
+
+
 class SpaceMemory:
     """Obstacle points of the last moments, and which of them move.
 
@@ -154,6 +168,8 @@ class SpaceMemory:
         self.moving = (np.zeros((0, 3)), np.zeros((0, 3)))
         """Moving points (N, 3) at the time of the newest view and their velocities (N, 3), m/s."""
         self._moving_times = np.zeros(0)
+        self.spread = 0.0
+        """How far the newest view's depth is from an older one's, in proportion to depth."""
 
     @property
     def moving_unseen_s(self) -> Array:
@@ -185,7 +201,7 @@ class SpaceMemory:
     def _track(self, view: View, previous: View | None, reference: View) -> None:
         """Find what moves in ``view`` and carry on what moved before."""
         now = view.state.time_s
-        found, speeds = moving_points(view, reference)
+        found, speeds, self.spread = moving_points(view, reference)
         (points, velocity), times = self.moving, self._moving_times
         if previous is not None:
             points = points + (now - previous.state.time_s) * velocity
@@ -199,28 +215,27 @@ class SpaceMemory:
         self._moving_times = np.append(np.full(len(found), now), times[kept])
 
 
-def moving_points(view: View, reference: View) -> tuple[Array, Array]:
+def moving_points(view: View, reference: View) -> Motion:
     """Points of ``view`` where an older view saw free space, and the velocity of the edge that got there.
 
     A front that advances by d leaves a strip of newly taken space, on average d / 2 from where it was.
-
-    Returns:
-        Points (N, 3) in the odometry frame and their velocities (N, 3), m/s.
     """
     span_s = view.state.time_s - reference.state.time_s
-    nothing = np.zeros((0, 3)), np.zeros((0, 3))
+    nothing = Motion(np.zeros((0, 3)), np.zeros((0, 3)), 0.0)
     if span_s < MOTION_SPAN_S / 3 or not len(reference.points):
         return nothing
     right, down = reference.state.rotation[:, 0], reference.state.rotation[:, 1]
     z, measured = reference.depth_at(view.points)
+    spread = relative_spread(z, measured)
+    gap = np.maximum(MOTION_GAP_M, MOTION_SPREADS * spread * z)
     edge = (EDGE_PX * reference.pixel * z)[:, None]
     for aside in (right + down, right - down, down - right, -right - down):
         beside = reference.depth_at(view.points + edge * aside)[1]
         measured = np.fmin(measured, beside)
-    new = z < measured - MOTION_GAP_M
+    new = z < measured - gap
     points = view.points[new]
     if not len(points):
-        return nothing
+        return nothing._replace(spread=spread)
     _, nearest = cKDTree(reference.points).query(points)
     advance = points - reference.points[nearest]
     length = np.linalg.norm(advance, axis=1)
@@ -229,8 +244,18 @@ def moving_points(view: View, reference: View) -> tuple[Array, Array]:
     near = (cdist(points, points) < MOTION_GROUP_M).astype(np.float64)
     velocity = 2 * (near @ advance) / near.sum(1, keepdims=True) / span_s
     speed = np.linalg.norm(velocity, axis=1, keepdims=True)
+    velocity *= np.minimum(1, MAX_MOVER_MPS / np.maximum(speed, 1e-9))
     keep = near.sum(1) > 2
-    return points[keep], (velocity * np.minimum(1, MAX_MOVER_MPS / np.maximum(speed, 1e-9)))[keep]
+    return Motion(points[keep], velocity[keep], spread)
+
+
+def relative_spread(z: Array, measured: Array) -> float:
+    """Median of how far two views' depths ``z`` and ``measured`` (N,) of the same points are apart, by depth.
+
+    Zero where no point has both: about a percent with true depth, for its pixels, ten with estimated depth.
+    """
+    both = np.isfinite(measured)
+    return float(np.median(np.abs(measured[both] - z[both]) / z[both])) if both.any() else 0.0
 
 
 def first_of_cells(points: Array, cell_m: float) -> NDArray[np.intp]:

@@ -246,8 +246,51 @@ def test_an_extent_holds_what_was_seen_and_the_room_of_its_places_and_no_more():
     extent = Extent(np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 0.0]]))
     grid = np.stack(np.meshgrid([-2.0, 2.0, 6.0], [-3.0, 0.0, 3.0], [-2.0, 0.0, 2.0], indexing="ij"), -1)
     assert extent.holds(grid).sum() == 1
-    extent.add(grid.reshape(-1, 3))
+    extent.add(grid.reshape(-1, 3), grid.reshape(-1, 3), np.zeros(3))
     assert extent.holds(grid).all()
+
+
+def test_the_floor_is_where_most_low_points_are_and_never_above_where_the_robot_flew():
+    rng = np.random.default_rng(0)
+    floor, deeper, wall = rng.uniform(-1, 1, (3, 1000, 3))
+    floor[:, 2], deeper[:, 2] = -1.5, rng.uniform(-2.5, -1.5, 1000)
+    near = np.concatenate([floor, deeper[:30], wall])
+    extent = Extent(np.zeros((2, 3)))
+    extent.add(near, near[:0], np.zeros(3))
+    assert extent.floor_m == pytest.approx(-0.3), "nothing near enough has been seen"
+    extent.add(near, near, np.zeros(3))
+    assert extent.floor_m == pytest.approx(-1.5, abs=0.06), "a few that are estimated too far make no hole"
+    extent.add(near, near, np.array([0.0, 0.0, -1.6]))
+    assert extent.floor_m == pytest.approx(-1.9)
+
+
+def test_it_stays_above_the_floor_of_its_map(monkeypatch):
+    def lowest() -> float:
+        heights: list[float] = []
+
+        class Watched(FlightAvoidAgent):
+            def act(self, observation):
+                heights.append(float(observation["odometry"][2]))
+                return super().act(observation)
+
+        fly(Pillars(), goal=(7.0, 0.0, -1.2), agent=Watched(ROBOT), seconds=4.0)
+        return min(heights)
+
+    assert lowest() < -0.4
+    monkeypatch.setattr(CourseMap, "floor_m", property(lambda _: -0.5))
+    assert lowest() > -0.5 + ROBOT.body.radius_m
+
+
+def test_points_whose_depth_is_off_by_more_than_a_cell_mark_none():
+    wall = Pillars([(5.0, y, 0.3) for y in np.arange(-4.0, 4.1, 0.5)])
+    ways = []
+    for spread in (0.0, 0.05, 0.1):
+        course = CourseMap(np.zeros(3), np.array([9.0, 0.0, 0.0]))
+        course.add(view(wall, camera_state()), spread)
+        course.refresh()
+        ways.append(float(course.to_go(np.zeros((1, 3)))[0]))
+    assert ways[0] == ways[1] > ways[2] + 0.5
+    assert ways[2] == pytest.approx(9.0, abs=0.4)
 
 
 def test_a_wall_seen_at_a_grazing_angle_keeps_no_holes():
@@ -267,7 +310,7 @@ def test_a_moving_edge_has_the_velocity_of_what_moves(speed):
         view(Pillars([(2.5, y + speed * time, 0.25)]), camera_state(time, x=0.3 * time))
         for time in (0.0, span)
     ]
-    points, velocity = moving_points(views[1], views[0])
+    points, velocity, _ = moving_points(views[1], views[0])
     assert len(points) > 10
     assert velocity[:, 1].mean() == pytest.approx(speed, abs=0.6)
 
@@ -307,7 +350,24 @@ def test_the_part_of_a_moving_thing_that_left_the_view_is_carried_on_beside_the_
 
 def test_a_turn_makes_nothing_move():
     views = [view(PILLARS, camera_state(0.12 * k, x=0.4 * k, yaw=0.25 * k)) for k in (0, 1)]
-    assert len(moving_points(views[1], views[0])[0]) < 5
+    assert len(moving_points(views[1], views[0]).points) < 5
+
+
+def test_views_that_disagree_everywhere_make_nothing_move_but_what_stands_out_of_their_error(monkeypatch):
+    rng = np.random.default_rng(0)
+    reference, after = view(PILLARS, camera_state(0.0)), view(PILLARS, camera_state(0.12))
+
+    def found(with_mover: bool) -> int:
+        world = Pillars([*PILLARS.pillars, (1.2, 0.6, 0.15)]) if with_mover else PILLARS
+        pose = np.eye(4)
+        pose[:3, :3] = after.state.rotation
+        depth = world.depth(pose) * np.exp(rng.normal(0, 0.1, (84, 112)))
+        seen = View.of_depth(depth.astype(np.float32), CAMERA, after.state, 8.0)
+        return len(moving_points(seen, reference).points)
+
+    assert found(False) < 40 and found(True) > 80
+    monkeypatch.setattr("asyncmde_sim.agents.flight_memory.MOTION_SPREADS", 0.0)
+    assert found(False) > 80, "without it, error is taken for motion"
 
 
 def test_rolling_shutter_rows_are_placed_where_the_camera_was():
