@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 
+def cache_root() -> Path:
+    """Folder of what can be made again: ``$ASYNCMDE_CACHE``, or ``~/.cache/asyncmde-sim``."""
+    root = os.environ.get("ASYNCMDE_CACHE")
+    return Path(root) if root else Path.home() / ".cache" / "asyncmde-sim"
+
+
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then put it in its place in one go."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)

@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from asyncmde_sim.files import cache_root
 from asyncmde_sim.scenes.generate import KINDS, VERSION, generate_scene
 
 SPLITS: dict[str, range] = {
@@ -44,10 +45,8 @@ class GeneratedName:
 
 
 def cache_dir() -> Path:
-    """Folder of generated scenes: ``$ASYNCMDE_CACHE``, or ``~/.cache/asyncmde-sim/scenes``, by version."""
-    root = os.environ.get("ASYNCMDE_CACHE")
-    base = Path(root) if root else Path.home() / ".cache" / "asyncmde-sim" / "scenes"
-    return base / f"v{VERSION}"
+    """Folder of generated scenes in the cache, by version."""
+    return cache_root() / "scenes" / f"v{VERSION}"
 
 
 def scene_names(kind: str, split: str, count: int, difficulty: float = DIFFICULTY) -> list[str]:

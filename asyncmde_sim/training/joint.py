@@ -42,7 +42,7 @@ def joint_loss(
         fast: Sees the clips with their memory and, without, as many of the views as frames of those scored.
         control: Sees the same frames one by one.
         clips: B clips.
-        views: Single frames, ``VIEWS_PER_CLIP`` B.
+        views: Single frames, ``VIEWS_PER_CLIP`` B; ``DECODED_FRAMES`` B where the slow path is frozen.
         rng: Draws where the fast path starts, which frames are scored, and whether the memory turns.
     """
     first, scored = draw_frames(clips.images.shape[1], rng)
@@ -113,8 +113,10 @@ def train_jointly(
             if schedule.frozen_norm and isinstance(layer, nn.BatchNorm2d):
                 layer.eval()
 
+    seen = VIEWS_PER_CLIP if schedule.slow_share else DECODED_FRAMES
+
     def draw(rng: torch.Generator) -> tuple[Batch, Batch]:
-        return clips.draw(schedule.batch, rng), views.draw(VIEWS_PER_CLIP * schedule.batch, rng)
+        return clips.draw(schedule.batch, rng), views.draw(seen * schedule.batch, rng)
 
     def loss_of(batches: tuple[Batch, Batch], rng: torch.Generator) -> Tensor:
         return joint_loss(*networks, *batches, rng)

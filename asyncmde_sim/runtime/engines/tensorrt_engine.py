@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from asyncmde_sim.depth.memory import MemoryState
 from asyncmde_sim.depth.turning import Turn
-from asyncmde_sim.files import write_whole
+from asyncmde_sim.files import cache_root, write_whole
 from asyncmde_sim.intrinsics import Intrinsics
 from asyncmde_sim.runtime.engines.exported_engines import (
     ExportedEngines,
@@ -44,9 +43,8 @@ log = logging.getLogger(__name__)
 
 
 def engine_cache() -> Path:
-    """Folder of built engines: ``$ASYNCMDE_CACHE/engines``, or ``~/.cache/asyncmde-sim/engines``."""
-    root = os.environ.get("ASYNCMDE_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "asyncmde-sim") / "engines"
+    """Folder of built engines in the cache."""
+    return cache_root() / "engines"
 
 
 class TensorRtNetwork:
