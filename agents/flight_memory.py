@@ -93,7 +93,7 @@ class View:
         hit = np.flatnonzero(z < np.inf)
         rows = hit // w * block + nearest[hit] // block + 0.5
         columns = hit % w * block + nearest[hit] % block + 0.5
-        focal = camera.focal_px * depth.shape[1] / camera.width
+        focal = camera.focal_share * depth.shape[1]
         right, down = (columns - depth.shape[1] / 2) / focal, (rows - depth.shape[0] / 2) / focal
         points = np.stack([right, down, np.ones(len(hit))], axis=1) * z[hit, None]
         delay = ((rows / depth.shape[0] - 0.5) * camera.readout_s)[:, None]

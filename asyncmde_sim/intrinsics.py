@@ -43,6 +43,11 @@ class Intrinsics:
         """The 3x3 matrix K."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=np.float64)
 
+    @property
+    def focal_share(self) -> float:
+        """Focal length along x as a share of the image's width, whatever its size."""
+        return self.fx / self.width
+
     def resized(self, width: int, height: int) -> Intrinsics:
         """The same camera for images of another size."""
         x, y = width / self.width, height / self.height

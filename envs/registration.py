@@ -66,7 +66,7 @@ def make_environment(
     from asyncmde_sim.runtime import make_source
 
     camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
-    focal = camera.focal_px / camera.width
+    focal = camera.focal_share
     source = make_source(depth, device, refresh, latency_ms, weights, focal, engine, align, clock, treatment)
     return DepthWrapper(env, source)
 

@@ -77,6 +77,11 @@ class Camera:
         return Intrinsics(self.width, self.height, focal, focal, self.width / 2 - 0.5, self.height / 2 - 0.5)
 
     @property
+    def focal_share(self) -> float:
+        """Focal length as a share of the image's width, whatever its size."""
+        return self.focal_px / self.width
+
+    @property
     def focal_px(self) -> float:
         """Focal length in pixels (square pixels)."""
         return self.width / 2 / math.tan(self.hfov_rad / 2)

@@ -267,7 +267,7 @@ class Vector:
         source = {"depth": self.depth, "device": self.device, "engine": self.engine}
         camera = Camera(*self.image_size)
         task = AgentTask(self.env, frozen({"camera": camera}), frozen(source))
-        focal, cores = camera.focal_px / camera.width, len(os.sched_getaffinity(0))
+        focal, cores = camera.focal_share, len(os.sched_getaffinity(0))
         alone, together = [], []
         with Console(stderr=True).status(f"{self.count} environments, {self.repeats} times"):
             for _ in range(self.repeats):

@@ -137,7 +137,7 @@ class CompareMaps:
         drawn = {}
         for setup in progress(setups(self.depths, self.devices), "maps", console=console, transient=True):
             label = setup.label
-            source = self._source(setup, track.camera.fx / track.camera.width)
+            source = self._source(setup, track.camera.focal_share)
             fused = fuse_track(track, source, self._config, self.weighting, poses, self.seed)
             shown = fused.map.mesh()
             errors = errors_of(shown, reference)

@@ -172,7 +172,7 @@ class EvaluateDepth:
     def _aligned(self, group: str, sequences: Sequence[DepthSequence]) -> dict:
         """Figures of each alignment of sequences that one camera took."""
         weights, camera = self._relative_weights, sequences[0].camera
-        focal = camera.fx / camera.width
+        focal = camera.focal_share
         metric = load_engines(None, focal, self.engine).slow if weights == RELATIVE_STAND_IN else None
         relative = load_engines(weights, focal, self.engine).relative
         shown = track(sequences, group, console=Console(stderr=True))
@@ -183,7 +183,7 @@ class EvaluateDepth:
         return Camera(hfov_rad=math.radians(self.hfov_deg))
 
     def _engines(self, camera: Intrinsics) -> Engines:
-        engines = load_engines(self.weights, camera.fx / camera.width, self.engine)
+        engines = load_engines(self.weights, camera.focal_share, self.engine)
         _ = engines.slow, engines.fast, engines.single
         return engines
 

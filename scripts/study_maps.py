@@ -149,7 +149,7 @@ class StudyMaps:
         track, mesh = environment_track("IndoorStatic-v0", "agent", seed, self.seconds, {"split": self.split})
         reference = make_reference(track, self._config.max_range_m, mesh)
         for setup, weighting in todo:
-            source = make_source(setup.depth, setup.device, focal=track.camera.fx / track.camera.width)
+            source = make_source(setup.depth, setup.device, focal=track.camera.focal_share)
             fused = fuse_track(track, source, self._config, weighting, track.poses, seed)
             key = {"seed": seed, "depth": setup.depth, "device": setup.device, "weighting": weighting}
             file.add({**key, **fused.row(fused.map.mesh(), reference, RADIUS_M)})

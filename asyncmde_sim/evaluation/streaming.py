@@ -118,7 +118,7 @@ def score_trajectory(
     camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
     frames = list(frames_along(env, motion, seed, most))
     env.close()
-    focal = camera.focal_px / camera.width
+    focal = camera.focal_share
     scores = []
     for setup in setups:
         source = make_source(setup.depth, setup.device, setup.refresh, weights=weights, focal=focal)

@@ -52,7 +52,7 @@ class AgentTask:
         """The environment with the depth wrapper."""
         env = self.make_plain()
         camera = env.unwrapped.robot.camera  # type: ignore[attr-defined]
-        return DepthWrapper(env, self.make_source(camera.focal_px / camera.width))
+        return DepthWrapper(env, self.make_source(camera.focal_share))
 
     def make_learning(self, view: ViewConfig) -> LearningWrapper:
         """The same as a learned agent sees it."""

@@ -126,7 +126,7 @@ def make_vec_env(task: AgentTask, make_encoder: Callable[[Any, bool], Encoder], 
     try:
         robot = env.get_attr("robot")[0]
         has_goal = "goal" in env.single_observation_space.spaces  # type: ignore[attr-defined]
-        focal = robot.camera.focal_px / robot.camera.width
+        focal = robot.camera.focal_share
         deep = VectorDepthWrapper(env, lambda: task.make_source(focal), robot)
         return LearningVecEnv(deep, [make_encoder(robot, has_goal) for _ in range(count)], task.env)
     except BaseException:
