@@ -170,6 +170,7 @@ class FlightAvoidAgent:
         turn = np.linalg.norm(commands - self._last, axis=1) / robot.max_speed_mps
         wish = gain + 0.4 * np.append(np.tile(ahead, len(SPEEDS)), 0.0) - 0.5 * turn
         ghosts = self._ghosts(position, age_s)
+        floor_m = course.floor_m
 
         tree = cKDTree(points, balanced_tree=False, compact_nodes=False) if len(points) else None
         order = np.argsort(-wish, kind="stable")
@@ -182,7 +183,7 @@ class FlightAvoidAgent:
             clear = np.minimum(
                 self._clearance(flown, tree), self._moving_clearance(flown - position, ghosts, age_s)
             )
-            clear = np.minimum(clear, flown[..., 2] - course.floor_m)
+            clear = np.minimum(clear, flown[..., 2] - floor_m)
             clear -= radius
             worst = clear.min(0)
             score = wish[batch] - CLOSE_COST * np.maximum(0.0, 1 - worst / CLOSE_M)

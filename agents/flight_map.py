@@ -24,8 +24,6 @@ CLIMB_COST = 1.5
 """A metre up or down counts as this many: a camera that looks ahead does not see a steep way."""
 VIEW_M = 6.0
 """Cells beyond this are not marked as passed: a view sees them too coarsely."""
-SPREAD_CELLS = 1.0
-"""Points whose depth is off by more cells than this, as views differ, are too far to mark any."""
 ROOM_M, ROOM_BELOW_M = 1.0, 0.3
 """Start and goal have this much room around them and above, and below, seen or not."""
 BEARINGS = np.radians(np.arange(0, 360, 2))
@@ -63,9 +61,9 @@ class Extent:
     def add(self, points: Array, near: Array, position: Array) -> None:
         """Reach as far as ``points`` (N, 3); near ones (M, 3) show the floor; ``position`` is the robot."""
         self._lowest_m = min(self._lowest_m, float(position[2]) - ROOM_BELOW_M)
-        if len(near):
-            bins = ((near[:, 2] - self._zero_m) / FLOOR_BIN_M).astype(int)
-            np.add.at(self._heights, np.clip(bins, 0, len(self._heights) - 1), 1)
+        bins = ((near[:, 2] - self._zero_m) / FLOOR_BIN_M).astype(int)
+        count = len(self._heights)
+        self._heights += np.bincount(np.clip(bins, 0, count - 1), minlength=count)
         if len(points):
             self._reach = np.maximum(self._reach, (points[:, :2] @ self._across).max(0))
             self._top_m = max(self._top_m, float(points[:, 2].max()))
@@ -102,7 +100,7 @@ class CourseMap:
     def add(self, view: View, spread: float = 0.0) -> None:
         """Count cells with a view's near points as hit, those that it sees through as passed and seen.
 
-        Near is where a depth that is off by ``spread``, in proportion to depth, still falls into its cell.
+        Near is where a depth that is off by ``spread``, in proportion to depth, is off by less than a cell.
         """
         eye = np.array([view.state.position - VIEW_M, view.state.position + VIEW_M])
         low, high = np.clip(self._index(eye), 0, self._shape)
@@ -114,7 +112,7 @@ class CourseMap:
             self._seen[tuple(here)] = True
         self._seen[box] |= z + CELL_M / 2 < measured
         error_m = spread * np.linalg.norm(view.points - view.state.position, axis=1)
-        near = view.points[error_m < SPREAD_CELLS * CELL_M]
+        near = view.points[error_m < CELL_M]
         cells = np.unique(self._index(near), axis=0)
         cells = cells[((cells >= 0) & (cells < self._shape)).all(axis=1)]
         hit = np.zeros(self._shape, dtype=bool)
