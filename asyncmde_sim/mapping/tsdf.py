@@ -134,6 +134,14 @@ class TsdfMap:
         return int(self._grid.hashmap().size())
 
     @property
+    def _half_diagonal_m(self) -> float:
+        return math.sqrt(3) / 2 * self.config.block_m
+
+    @property
+    def _truncation_m(self) -> float:
+        return self.config.truncation_voxels * self.config.voxel_m
+
+    @property
     def memory_mb(self) -> float:
         """Memory of the blocks in use, megabytes."""
         return self.blocks * BLOCK_BYTES / 1e6
@@ -172,15 +180,22 @@ class TsdfMap:
         colours = np.zeros((*depth.shape, 3), np.float32)
         if image is not None:
             colours = image.astype(np.float32) / np.float32(255)
-        blocks = self._union(surface, front)
+        keys = np.unique(np.concatenate([surface.cpu().numpy(), front]), axis=0)
+        blocks = self._tensor(keys)
         if len(blocks) == 0:
             layers = []
         else:
             self._grid.hashmap().activate(blocks)
+        begins_m = self._in_camera(keys, T_map_camera)[:, 2] - self._half_diagonal_m
         for weight, layer in layers:
-            self._scale_weights(blocks, 1 / weight)
+            # What lies behind all that this layer shows is hidden from it.
+            reached = keys[begins_m < layer.max() + self._truncation_m]
+            if len(reached) == 0:
+                continue
+            touched = self._tensor(reached)
+            self._scale_weights(touched, 1 / weight)
             self._grid.integrate(
-                blocks,
+                touched,
                 self._image(layer),
                 self._image(colours),
                 matrix,
@@ -190,10 +205,10 @@ class TsdfMap:
                 self.config.max_range_m,
                 float(self.config.truncation_voxels),
             )
-            self._scale_weights(blocks, weight)
+            self._scale_weights(touched, weight)
         if layers and self.frames % BOUND_INTERVAL == 0:
-            touched = self._touched(blocks)
-            self._weights()[touched] = self._weights()[touched].clamp(max=self.config.max_weight)
+            rows = self._rows(blocks)
+            self._weights()[rows] = self._weights()[rows].clamp(max=self.config.max_weight)
         self.frames += 1
         for tell in self.watchers:
             tell(blocks.cpu().numpy())
@@ -216,7 +231,7 @@ class TsdfMap:
             kept = copy._tensor(blocks[found])
             copy._make_room(kept)
             copy._grid.hashmap().activate(kept)
-            touched = copy._touched(kept)
+            touched = copy._rows(kept)
             for name in ATTRIBUTES:
                 copy._attribute(name)[touched] = self._attribute(name)[rows]
         return copy
@@ -236,8 +251,8 @@ class TsdfMap:
         near = (bottom < high_m) & (bottom + self.config.block_m > low_m)
         index = index[torch.from_numpy(near).to(index.device)]
         shape = (-1, BLOCK, BLOCK, BLOCK)
-        scale = self.config.truncation_voxels * self.config.voxel_m
-        distance = self._attribute("tsdf")[index].reshape(shape).cpu().numpy() * np.float32(scale)
+        share = self._attribute("tsdf")[index].reshape(shape).cpu().numpy()
+        distance = share * np.float32(self._truncation_m)
         return keys[near], distance, self._weights()[index].reshape(shape).cpu().numpy()
 
     def save(self, path: Path) -> None:
@@ -295,9 +310,9 @@ class TsdfMap:
         blocks = self._tensor(keys)
         self._make_room(blocks)
         self._grid.hashmap().activate(blocks)
-        touched = self._touched(blocks)
-        scale = self.config.truncation_voxels * self.config.voxel_m
-        for name, values in (("tsdf", distance / np.float32(scale)), ("weight", weights), ("color", colour)):
+        touched = self._rows(blocks)
+        share = distance / np.float32(self._truncation_m)
+        for name, values in (("tsdf", share), ("weight", weights), ("color", colour)):
             self._attribute(name)[touched] = torch.from_numpy(values.reshape(len(keys), -1)).to(
                 touched.device
             )
@@ -335,10 +350,8 @@ class TsdfMap:
     ) -> NDArray[np.int32]:
         """The blocks in use (N, 3) that the camera may see into."""
         keys = self._keys(self._active())
-        side = self.config.block_m
-        centre = ((keys + 0.5) * side - T_map_camera[:3, 3]) @ T_map_camera[:3, :3]
-        margin = math.sqrt(3) / 2 * side
-        x, y, z = centre.T
+        margin = self._half_diagonal_m
+        x, y, z = self._in_camera(keys, T_map_camera).T
         reach = min(farthest_m, self.config.max_range_m)
         seen = (z > -margin) & (z < reach + margin)
         for across, focal, middle, size in (
@@ -349,16 +362,18 @@ class TsdfMap:
                 seen &= sign * (across - slope * z) > -margin * math.hypot(1, slope)
         return keys[seen]
 
-    def _union(self, surface: Any, front: NDArray[np.int32]) -> Any:
-        return self._tensor(np.unique(np.concatenate([surface.cpu().numpy(), front]), axis=0))
+    def _in_camera(self, keys: NDArray[np.int32], T_map_camera: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Centres (N, 3) of blocks in the camera's frame, metres."""
+        centre = (keys + 0.5) * self.config.block_m
+        return np.asarray((centre - T_map_camera[:3, 3]) @ T_map_camera[:3, :3])
 
     def _scale_weights(self, blocks: Any, factor: float) -> None:
         """Open3D adds 1 to the weight of what it sees: in units of another weight, that is any weight."""
         if factor != 1:
-            touched = self._touched(blocks)
+            touched = self._rows(blocks)
             self._weights()[touched] = self._weights()[touched] * factor
 
-    def _touched(self, blocks: Any) -> torch.Tensor:
+    def _rows(self, blocks: Any) -> torch.Tensor:
         index, _ = self._grid.hashmap().find(blocks)
         return _shared(index).long()
 

@@ -91,6 +91,19 @@ def test_half_the_weight_twice_is_the_weight_once():
         np.testing.assert_allclose(one[order[0]], other[order[1]], atol=1e-5)
 
 
+@pytest.mark.parametrize("level", [1.0, 0.25])
+def test_what_is_far_in_another_part_of_a_depth_map_changes_nothing_near(level):
+    near = np.zeros((84, 112), np.float32)
+    near[:, :40] = 1.2
+    far = near.copy()
+    far[:, 80:] = 4.5
+    alone, beside = (TsdfMap(MapConfig(edge_m=0.0)) for _ in range(2))
+    for tsdf, depth in ((alone, near), (beside, far)):
+        tsdf.fuse(depth, CAMERA, at(0.0), weights=np.full((84, 112), level, np.float32))
+    for one, other in zip(alone.voxels(), beside.part(alone.voxels()[0]).voxels(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_pixels_that_are_not_trusted_move_the_wall_less():
     weights = np.full((84, 112), 0.125, np.float32)
     trusting, doubting = TsdfMap(), TsdfMap()
