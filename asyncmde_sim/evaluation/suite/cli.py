@@ -51,7 +51,7 @@ class Evaluation:
     """Options of the command line.
 
     Args:
-        suite: A YAML file, or the name of one that comes with the package: quick, devices, extreme or full.
+        suite: A YAML file, or the name of one of the package: quick, devices, indoor, extreme or full.
         out: Folder for the results; runs/SUITE if none is given.
         workers: Processes, which share the cores evenly; as many as cores if none is given.
         ray: Run on a Ray cluster instead: its address, such as auto or ray://HOST:10001 (extra ray).
