@@ -12,7 +12,7 @@ Examples:
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -30,6 +30,7 @@ from asyncmde_sim.evaluation.map_runs import fuse_track, setups
 from asyncmde_sim.evaluation.map_scores import make_reference
 from asyncmde_sim.evaluation.map_study import (
     StudyFile,
+    against,
     explore,
     groups,
     mean_over,
@@ -47,6 +48,9 @@ PARTS = ("maps", "explore")
 RADIUS_M = 0.18
 EXPLORING = "agent's"
 """The exploring agent weighs pixels in its own way."""
+
+MAP_SCORES = {"f_5cm": "F 5 cm", "obstacle_missed": "missed", "phantom_obstacle": "phantom"}
+EXPLORED_SCORES = {"success": "explored", "collided": "collided", "mean_coverage": "over time"}
 
 STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 
@@ -129,7 +133,10 @@ class StudyMaps:
                 )
                 explored.add({**key, **explore(setup, config, folder)})
         print_maps(maps.rows, self.voxel)
+        print_against(maps.rows, MAP_SCORES, depth="foundation")
+        print_against(maps.rows, MAP_SCORES, weighting="range")
         print_explored(explored.rows)
+        print_against(explored.rows, EXPLORED_SCORES, depth="foundation")
         plot_study(maps.rows, explored.rows, 120, self.out / "study.png")
         print(f"Results: {self.out}")
 
@@ -182,14 +189,7 @@ def print_explored(rows: Sequence[Row]) -> None:
     if not rows:
         return
     columns = ("explored 90 %", "95 %", "collided", "coverage", "over time", "F 5 cm")
-    table = Table(
-        "explored with",
-        *columns,
-        title="IndoorExplore",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    table = Table("explored with", *columns, title="IndoorExplore", **STYLE)
     for label, group in groups(rows).items():
         count, (low, high) = success(group)
         table.add_row(
@@ -200,6 +200,22 @@ def print_explored(rows: Sequence[Row]) -> None:
             _mean(group, "coverage", 1, ".2f", interval=True),
             _mean(group, "mean_coverage", 1, ".2f", interval=True),
             _mean(group, "f_5cm", 1, ".3f"),
+        )
+    Console(width=110).print(table)
+
+
+def print_against(rows: Sequence[Row], scores: Mapping[str, str], **baseline: str) -> None:
+    """How much higher each map or robot scores than the baseline in the same scenes, with 95 % intervals."""
+    columns = {name: against(rows, name, **baseline) for name in scores}
+    labels = list(dict.fromkeys(label for differences in columns.values() for label in differences))
+    if not labels:
+        return
+    title = f"Paired by scene: difference to {', '.join(baseline.values())}"
+    table = Table("", *scores.values(), title=title, **STYLE)
+    for label in labels:
+        found = [differences.get(label) for differences in columns.values()]
+        table.add_row(
+            label, *("-" if d is None else f"{d.mean:+.3f} ({d.low:+.3f} to {d.high:+.3f})" for d in found)
         )
     Console(width=110).print(table)
 

@@ -17,7 +17,7 @@ from asyncmde_sim.evaluation.map_runs import Setup
 from asyncmde_sim.evaluation.records import Row, write_json
 from asyncmde_sim.evaluation.rollout import Results, prepare, run
 from asyncmde_sim.files import write_whole
-from asyncmde_sim.metrics.statistics import wilson_interval
+from asyncmde_sim.metrics.statistics import PairedDifference, paired_bootstrap, wilson_interval
 from asyncmde_sim.runtime.registry import DEVICELESS
 
 KEY = ("seed", "depth", "device", "weighting")
@@ -121,6 +121,26 @@ def groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
         label = Setup(row["depth"], row["device"]).label
         grouped.setdefault(f"{label}, {row['weighting']}" if several else label, []).append(row)
     return grouped
+
+
+def against(rows: Sequence[Row], name: str, **baseline: str) -> dict[str, PairedDifference]:
+    """How much higher a score is than the baseline's in the same scenes, by group; none without pairs.
+
+    Args:
+        rows: What was measured.
+        name: The score.
+        baseline: What its key has instead, such as ``depth="foundation"``; the rest of the key is the same.
+    """
+    values = {tuple(row[part] for part in KEY): row[name] for row in rows}
+    differences = {}
+    for label, group in groups(rows).items():
+        own = [row for row in group if any(row[part] != value for part, value in baseline.items())]
+        keys = [tuple({**row, **baseline}[part] for part in KEY) for row in own]
+        pairs = [(row[name], values.get(key)) for row, key in zip(own, keys, strict=True)]
+        there = [(a, b) for a, b in pairs if a is not None and b is not None]
+        if there:
+            differences[label] = paired_bootstrap([a for a, _ in there], [b for _, b in there])
+    return differences
 
 
 def success(rows: Sequence[Row]) -> tuple[int, tuple[float, float]]:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from asyncmde_sim.evaluation.map_study import StudyFile, groups, mean_curve, mean_over
+from asyncmde_sim.evaluation.map_study import StudyFile, against, groups, mean_curve, mean_over
 
 KEY = {"seed": 0, "depth": "oracle", "device": "ideal", "weighting": "range"}
 
@@ -73,3 +73,21 @@ def test_coverage_stays_as_it_was_after_the_end():
 def test_labels_name_the_weighting_only_where_there_are_several():
     assert list(groups([KEY])) == ["oracle"]
     assert list(groups([KEY, {**KEY, "weighting": "trust"}])) == ["oracle, range", "oracle, trust"]
+
+
+def test_a_baseline_is_paired_by_what_else_is_the_same():
+    def row(seed, depth, device, f):
+        return {"seed": seed, "depth": depth, "device": device, "weighting": "range", "f_5cm": f}
+
+    rows = [
+        *(row(seed, "foundation", "orin-trt", 0.1 * seed) for seed in range(4)),
+        *(row(seed, "foundation", "orin-torch", 0.0) for seed in range(4)),
+        *(row(seed, "fast", "orin-trt", 0.1 * seed + 0.2) for seed in (3, 2, 1)),
+        row(9, "fast", "orin-torch", 0.5),
+        row(0, "fast", "orin-torch", None),
+    ]
+    found = against(rows, "f_5cm", depth="foundation")
+    assert list(found) == ["fast, orin-trt"] and found["fast, orin-trt"].pairs == 3
+    assert found["fast, orin-trt"].mean == pytest.approx(0.2)
+    assert found["fast, orin-trt"].low == pytest.approx(0.2) == found["fast, orin-trt"].high
+    assert against(rows, "f_5cm", weighting="range") == {}
