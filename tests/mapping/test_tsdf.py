@@ -67,6 +67,14 @@ def test_a_wall_lies_where_it_was_seen():
     assert abs(vertices[:, 1].mean()) < 0.03 and abs(vertices[:, 2].mean()) < 0.03
 
 
+def test_small_voxels_leave_no_gaps_in_a_wall_far_away():
+    tsdf = TsdfMap(MapConfig(voxel_m=0.02))
+    for _ in range(2):
+        tsdf.fuse(wall(4.5), CAMERA, at(0.0))
+    seen_m2 = 4.5**2 * (CAMERA.width / CAMERA.fx) * (CAMERA.height / CAMERA.fy)
+    assert tsdf.mesh().area == pytest.approx(seen_m2, rel=0.03)
+
+
 def test_a_sphere_seen_from_around_is_that_sphere_without_a_bias():
     tsdf = TsdfMap(MapConfig(voxel_m=0.03, truncation_voxels=3))
     centre = np.array([2.0, 0.0, 0.0])
