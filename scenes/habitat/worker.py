@@ -100,6 +100,7 @@ class HabitatSimulator:
         self.version = str(habitat_sim.__version__)
         self._simulator: Any = None
         self._mediator: Any = None
+        self._lit = False
         self._memory: Any = None
         self._navmeshes: dict[str, Any] = {}
 
@@ -114,9 +115,7 @@ class HabitatSimulator:
         settings.load_semantic_mesh = False
         settings.enable_gfx_replay_save = True
         settings.scene_dataset_config_file = dataset or "default"
-        if self._mediator is None:
-            self._mediator = self.habitat.metadata.MetadataMediator(settings)
-        mediator = self._mediator
+        mediator = self._mediator_for(settings, lit=dataset is not None)
         mediator.active_dataset = settings.scene_dataset_config_file
         if dataset is None:
             stages = mediator.stage_template_manager
@@ -139,7 +138,7 @@ class HabitatSimulator:
         configuration = self.habitat.Configuration(settings, [agent], mediator)
         if self._simulator is None:
             self._simulator = self.habitat.Simulator(configuration)
-        else:  # a new simulator would prepare lights for seconds that flat scenes do not use
+        else:
             self._simulator.reconfigure(configuration)
         root = self._simulator.get_active_scene_graph().get_root_node()
         self._node = root.create_child()
@@ -276,6 +275,24 @@ class HabitatSimulator:
         """Release the simulator."""
         if self._simulator is not None:
             self._simulator.close()
+
+    def _mediator_for(self, settings: Any, lit: bool) -> Any:
+        """What knows the datasets; ``lit`` if their scenes may be lit.
+
+        Without lights Habitat-Sim is to know no map of the surroundings: in software it takes 20 s to prepare
+        one that flat surfaces do not use. It looks for the default in the working directory.
+        """
+        if self._mediator is None or (lit and not self._lit):
+            self.close()
+            self._simulator, self._lit = None, lit
+            here = os.getcwd()
+            if not lit:
+                os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "unlit"))
+            try:
+                self._mediator = self.habitat.metadata.MetadataMediator(settings)
+            finally:
+                os.chdir(here)
+        return self._mediator
 
     def _place(self, files: list[str]) -> None:
         objects = self._simulator.get_rigid_object_manager()
